@@ -1,0 +1,39 @@
+"""What is asked of a chat model and what comes back; the same for Ollama, an OpenAI-compatible server and the embedded scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One structured question.
+
+    `schema` bounds every string, because a grammar does not stop a string without `maxLength` (seen with Ollama).
+    `choices` maps each answer a local scorer may give to the texts that describe it, and `query` is the text to place;
+    providers that read prompts ignore both.
+    """
+
+    system: str
+    user: str
+    schema: Mapping[str, Any]
+    schema_name: str
+    query: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cache_key: str | None = None
+    """Equal keys may share one answer; None is never cached."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """What the model said, unvalidated. `scores` is filled by scorers only: choice → score in [0, 1]."""
+
+    text: str
+    model: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: int = 0
+    cached: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,49 @@
+"""The decision record on `agent_decisions`: which agent, or NONE, and why; one per message and slot."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from signalbox.contracts.record import Identifier, Record, Timestamp
+
+NONE: Final = "NONE"
+MAX_ANSWER_CHARS: Final = 4096
+
+DecisionPath = Literal[
+    "explicit", "contract", "cache", "model", "workflow", "subscription", "human"
+]
+
+
+class Candidate(Record):
+    """One agent as it was weighed. `violations` are short: `report: required`."""
+
+    agent: str
+    accepted: bool
+    score: float | None = None
+    violations: tuple[str, ...] = ()
+
+
+class Decision(Record):
+    """Why message `message_id` went to `agent`. `answer` is what the model said, ≤ 4 KiB."""
+
+    message_id: Identifier
+    slot: str
+    conversation_id: Identifier
+    hop: int
+    agent: str
+    path: DecisionPath
+    reason: Annotated[str, StringConstraints(max_length=1000)]
+    candidates: tuple[Candidate, ...] = ()
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    model: str | None = None
+    prompt_digest: str | None = None
+    definitions_digest: str
+    answer: Annotated[str, StringConstraints(max_length=MAX_ANSWER_CHARS)] | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: int = 0
+    attempts: int = 0
+    cached: bool = False
+    decided_at: Timestamp

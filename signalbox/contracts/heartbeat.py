@@ -1,0 +1,18 @@
+"""The heartbeat on `agent_heartbeats`: one every few seconds from each agent process."""
+
+from __future__ import annotations
+
+from signalbox.contracts.record import Name, Record, Timestamp
+
+
+class Heartbeat(Record):
+    """An agent instance as it sees itself. `active` counts handlers running now."""
+
+    agent: Name
+    instance: str
+    active: int
+    max_concurrent: int
+    handled: int
+    failed: int
+    definitions: str
+    at: Timestamp

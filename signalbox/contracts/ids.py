@@ -1,0 +1,47 @@
+"""Ids of derived messages and digests: the same input gives the same id, whatever a model or a definition said.
+
+A decision that is taken again after a failure and falls differently therefore answers under one id, and admission drops the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import orjson
+
+ROUTE_SLOT: Final = "route"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def dispatch_id(cause_id: str, slot: str) -> str:
+    """Return the id of the task that message `cause_id` gives rise to in `slot` (`route`, `target:<n>`, …)."""
+    return f"task-{_digest(cause_id, slot)}"
+
+
+def reply_id(task_id: str, number: int) -> str:
+    """Return the id of the `number`-th message (from 0) that the handler of task `task_id` answers with."""
+    return f"reply-{_digest(task_id, str(number))}"
+
+
+def replay_id(original_id: str, number: int) -> str:
+    """Return the id of the `number`-th replay of a dead letter."""
+    return f"replay-{_digest(original_id, str(number))}"
+
+
+def seen_hash(message_id: str) -> bytes:
+    """Return the 8 bytes that stand for an id in a conversation's memory of what it saw."""
+    return hashlib.blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return `value` as JSON with sorted keys and no spaces: equal data, equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def data_digest(value: Any) -> str:
+    """Return the sha256 (hex) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()

@@ -1,0 +1,54 @@
+"""What every record has in common: frozen, refusing unknown fields, written as compact JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+
+MAX_ID_CHARS: Final = 256
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""An agent's or fleet's name. It becomes a topic and a group, so nothing else is ever allowed."""
+
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+"""An id on a topic: printable, bounded, so it can stand in a log line or a header."""
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write `moment` in UTC with milliseconds: `2026-01-31T08:00:00.000Z`."""
+    return (
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    )
+
+
+def from_epoch_ms(epoch_ms: int) -> datetime:
+    """Return the UTC moment `epoch_ms` milliseconds after 1970."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Return whole milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)
+
+
+Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
+
+
+class Record(BaseModel):
+    """A value on a topic. `from_json` and `to_json` are its only wire format."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @classmethod
+    def from_json(cls, value: bytes | str) -> Any:
+        """Parse and validate one value. Raises `pydantic.ValidationError` naming each wrong field."""
+        return cls.model_validate_json(value)
+
+    def to_json(self) -> bytes:
+        """Write the record as compact UTF-8 JSON; absent optionals are left out."""
+        return orjson.dumps(self.model_dump(mode="json", exclude_none=True, by_alias=True))

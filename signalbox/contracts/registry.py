@@ -1,0 +1,41 @@
+"""The records on `agent_registry`: immutable definitions `<agent>@<digest>` and one manifest, written last.
+
+A reader activates a manifest once every definition it names is there, so a half-applied change is never seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from signalbox.contracts.ids import data_digest
+from signalbox.contracts.record import Name, Record, Timestamp
+
+MANIFEST_KEY: Final = "manifest"
+
+
+class AgentRecord(Record):
+    """One definition as it was applied; the Kafka key is `key`."""
+
+    name: Name
+    digest: str
+    fleet: Name
+    definition: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """`<agent>@<digest>`."""
+        return f"{self.name}@{self.digest}"
+
+
+class Manifest(Record):
+    """The whole active set: agent → digest and fleet → policy. `digest` names it in every decision."""
+
+    digest: str
+    agents: dict[Name, str]
+    fleets: dict[Name, dict[str, Any]]
+    applied_at: Timestamp
+
+    @staticmethod
+    def digest_of(agents: dict[str, str], fleets: dict[str, dict[str, Any]]) -> str:
+        """Return the digest of a set: equal definitions and policies, equal digest."""
+        return data_digest({"agents": agents, "fleets": fleets})[:16]

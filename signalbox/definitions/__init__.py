@@ -1,0 +1,1 @@
+"""Agent definitions and fleets: their models, their loading from YAML with exact error places."""

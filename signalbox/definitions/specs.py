@@ -1,0 +1,198 @@
+"""An agent definition as pydantic models: the ground truth of the JSON Schema that editors and docs use.
+
+A definition feeds the router prompt, the contracts, the topics, the agent processes, the docs and the pages; nothing is listed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from signalbox.contracts.envelope import (
+    REVIEW_RESOLVED,
+    TASK_ASSIGNED,
+    TASK_ESCALATED,
+    TASK_FAILED,
+    TASK_STATUS,
+)
+from signalbox.contracts.ids import data_digest
+from signalbox.contracts.record import Name
+from signalbox.definitions.contract import Contract
+
+RESERVED_TYPES: Final = frozenset(
+    {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED}
+)
+RESERVED_NAMES: Final = frozenset({"none", "orchestrator", "gateway", "cli", "connector"})
+
+EventType = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=128)
+]
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+_PYTHON_REF: Final = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _check_python_ref(value: str) -> str:
+    if not _PYTHON_REF.match(value):
+        msg = f"{value!r} is not a function reference; write 'package.module:function'"
+        raise ValueError(msg)
+    return value
+
+
+class ContractSpec(_Spec):
+    """What an agent takes: JSON Schema 2020-12 for `data`, and the sentence a model reads."""
+
+    description: Prose
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+    @field_validator("json_schema")
+    @classmethod
+    def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Contract(value)
+        return value
+
+
+class OutputSpec(ContractSpec):
+    """What an agent answers with: the envelope type and the schema of its data."""
+
+    type: EventType
+
+    @field_validator("type")
+    @classmethod
+    def _is_not_reserved(cls, value: str) -> str:
+        if value in RESERVED_TYPES:
+            msg = f"{value!r} is a type of the engine; name your own event, like 'lead.scored'"
+            raise ValueError(msg)
+        return value
+
+
+class PromptSpec(_Spec):
+    """A handler that asks the chat model. `system` and `user` are jinja2; `embedded` names the function that answers without one."""
+
+    system: Prose
+    user: Prose
+    embedded: str | None = None
+
+    @field_validator("embedded")
+    @classmethod
+    def _is_a_reference(cls, value: str | None) -> str | None:
+        return None if value is None else _check_python_ref(value)
+
+
+class HttpSpec(_Spec):
+    """A handler behind an HTTP endpoint: the task envelope is POSTed, the reply's data comes back as JSON."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2000)]
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class HandlerSpec(_Spec):
+    """Exactly one kind of handler: `python`, `prompt` or `http`."""
+
+    python: str | None = None
+    prompt: PromptSpec | None = None
+    http: HttpSpec | None = None
+
+    @field_validator("python")
+    @classmethod
+    def _is_a_reference(cls, value: str | None) -> str | None:
+        return None if value is None else _check_python_ref(value)
+
+    @model_validator(mode="after")
+    def _is_exactly_one(self) -> HandlerSpec:
+        given = [name for name in ("python", "prompt", "http") if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"exactly one of python, prompt, http is needed, got {given or 'none'}"
+            raise ValueError(msg)
+        return self
+
+
+class LimitsSpec(_Spec):
+    """How long, how many at once, how often."""
+
+    timeout_seconds: float = Field(30.0, gt=0, le=3600)
+    max_concurrent: int = Field(10, ge=1, le=1000)
+    max_attempts: int = Field(3, ge=1, le=20)
+
+
+class AgentDefinition(_Spec):
+    """One agent: what it is for, what it takes, what it answers, who does the work."""
+
+    name: Name
+    description: Prose
+    input: ContractSpec
+    output: OutputSpec
+    examples: tuple[Prose, ...] = ()
+    handler: HandlerSpec
+    limits: LimitsSpec = LimitsSpec()
+    handoffs: tuple[Name, ...] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_reserved(cls, value: str) -> str:
+        if value in RESERVED_NAMES:
+            msg = f"{value!r} is reserved; choose another name for the agent"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits over the whole definition."""
+        return data_digest(self.as_json())[:16]
+
+    def as_json(self) -> dict[str, Any]:
+        """The definition as it goes to `agent_registry`."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Budgets(_Spec):
+    """What an episode may cost before it is ended; `task_seconds` bounds the silence of one agent."""
+
+    hops: int = Field(20, ge=1, le=1000)
+    tokens: int = Field(100_000, ge=0)
+    seconds: float = Field(3600.0, gt=0, le=30 * 24 * 3600)
+    task_seconds: float = Field(900.0, gt=0, le=30 * 24 * 3600)
+
+
+class ReviewRules(_Spec):
+    """When a person decides: on a model's NONE, or below a confidence; the parked message waits `deadline_seconds`."""
+
+    on_none: bool = False
+    below_confidence: float = Field(0.0, ge=0, le=1)
+    deadline_seconds: float = Field(24 * 3600.0, gt=0)
+
+
+class Calibration(_Spec):
+    """What the embedded scorer needs: NONE below `none_below`, and ties closer than `margin` are NONE too."""
+
+    none_below: float = Field(0.12, ge=0, le=1)
+    margin: float = Field(0.0, ge=0, le=1)
+
+
+class FleetPolicy(_Spec):
+    """`fleet.yaml`: how a fleet's conversations are decided, bounded and completed."""
+
+    name: Name
+    description: Prose | None = None
+    policy: Literal["contract_first", "model_always"] = "contract_first"
+    budgets: Budgets = Budgets()
+    completes_on: tuple[EventType, ...] = ()
+    review: ReviewRules = ReviewRules()
+    calibration: Calibration = Calibration()
+    max_episodes: int = Field(100, ge=1)
+
+    def as_json(self) -> dict[str, Any]:
+        """The policy as it goes into the manifest."""
+        return self.model_dump(mode="json", exclude_none=True)

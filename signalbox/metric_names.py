@@ -1,0 +1,26 @@
+"""Every metric, declared once: name, kind and what it means when it moves."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+MetricName = Literal[
+    # Counter: messages the operator took from `agent_messages`, admitted or not.
+    "signalbox.messages",
+    # Counter: messages dropped because their id was seen before in the conversation.
+    "signalbox.duplicates",
+    # Counter: decisions written, one per message and slot.
+    "signalbox.decisions",
+    # Counter: dead letters written by the orchestrator.
+    "signalbox.dead_letters",
+    # Counter: model calls started; more than decisions by model means retries or repairs.
+    "signalbox.model_calls",
+    # Counter: model calls that failed; together with an open breaker it says the model is down.
+    "signalbox.model_failures",
+    # Gauge: model calls in flight in this subtask; at the limit for long means the model is the bottleneck.
+    "signalbox.model_in_flight",
+    # Gauge: calls waiting for a slot; above the bound the operator slows its input.
+    "signalbox.model_waiting",
+]
+
+METRIC_GROUP: Final = "signalbox"

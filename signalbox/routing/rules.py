@@ -1,0 +1,98 @@
+"""What the reducer decides by: compiled definitions of one manifest (`Rules`) and the last three of them (`Rulebook`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+from signalbox.definitions.contract import Contract
+from signalbox.definitions.fleet import ActiveSet
+from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+
+KEPT_VERSIONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePolicy:
+    """What settings, not fleets, decide. A `policy` here wins over every fleet's."""
+
+    policy: Literal["contract_first", "model_always"] | None = None
+    model_timeout_seconds: float = 30.0
+    model_max_attempts: int = 4
+    backoff_base_seconds: float = 0.5
+    backoff_cap_seconds: float = 30.0
+    max_waiting_messages: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAgent:
+    """A definition with its input contract compiled."""
+
+    definition: AgentDefinition
+    contract: Contract
+    fleet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One manifest, ready to decide by."""
+
+    digest: str
+    agents: Mapping[str, CompiledAgent]
+    policies: Mapping[str, FleetPolicy]
+    completes_on: frozenset[str]
+    engine: EnginePolicy
+
+    @classmethod
+    def compile(cls, active: ActiveSet, engine: EnginePolicy) -> Self:
+        """Compile every contract of `active`. Raises ValueError where a schema does not compile."""
+        return cls(
+            digest=active.digest,
+            agents={
+                name: CompiledAgent(
+                    definition, Contract(definition.input.json_schema), active.fleet_of[name]
+                )
+                for name, definition in active.agents.items()
+            },
+            policies=active.policies,
+            completes_on=frozenset(
+                kind for policy in active.policies.values() for kind in policy.completes_on
+            ),
+            engine=engine,
+        )
+
+    def policy_of(self, fleet: str | None) -> FleetPolicy:
+        """Return the policy of the conversation's fleet; before its first dispatch, or when that fleet is gone, the first fleet's."""
+        if fleet is not None and fleet in self.policies:
+            return self.policies[fleet]
+        return next(iter(self.policies.values()), _NO_POLICY)
+
+    def is_model_always(self, fleet: str | None) -> bool:
+        """Say whether the model is asked even where one candidate is left."""
+        return (self.engine.policy or self.policy_of(fleet).policy) == "model_always"
+
+
+_NO_POLICY: Final = FleetPolicy(name="default")
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """The active rules and their predecessors, so that a message in flight finishes under the version that admitted it."""
+
+    current: Rules | None = None
+    earlier: tuple[Rules, ...] = field(default=())
+
+    def activate(self, rules: Rules) -> Self:
+        """Return the rulebook with `rules` current and at most three versions kept."""
+        if self.current is not None and self.current.digest == rules.digest:
+            return type(self)(rules, self.earlier)
+        versions = (self.current, *self.earlier) if self.current is not None else self.earlier
+        kept = tuple(version for version in versions if version.digest != rules.digest)
+        return type(self)(rules, kept[: KEPT_VERSIONS - 1])
+
+    def version(self, digest: str) -> Rules | None:
+        """Return the rules with `digest` while they are kept, else None."""
+        if self.current is not None and self.current.digest == digest:
+            return self.current
+        return next((rules for rules in self.earlier if rules.digest == digest), None)

@@ -1,0 +1,139 @@
+"""The state of one conversation: one small versioned blob, read and written whole. Payloads are not in it, only their numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
+from typing import Any, Final, Literal, Self
+
+import orjson
+
+STATE_VERSION: Final = 1
+SEEN_BYTES: Final = 8
+
+Phase = Literal["deciding", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDispatch:
+    """A task that was sent and not answered yet. The only proof that a reply is agent X's."""
+
+    agent: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The one message of the conversation that is being decided (or waits for a person) and how far it is."""
+
+    sequence: int
+    phase: Phase
+    definitions: str
+    attempt: int = 1
+    repaired: bool = False
+    not_before_ms: int = 0
+    review_deadline_ms: int = 0
+    message_id: str = ""
+    asked_at_ms: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A later message whose turn comes when the one in flight is done. `sender` is an agent proven by state, or None."""
+
+    sequence: int
+    sender: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything remembered of one conversation.
+
+    `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
+    it is written once nothing is open, waiting or in flight.
+    """
+
+    id: str
+    episode: int = 0
+    is_open: bool = False
+    fleet: str | None = None
+    hops: int = 0
+    tokens: int = 0
+    started_at_ms: int = 0
+    deadline_ms: int = 0
+    last_agent: str | None = None
+    last_step: str | None = None
+    verdict: str | None = None
+    verdict_detail: str = ""
+    next_sequence: int = 0
+    in_flight: InFlight | None = None
+    in_flight_sender: str | None = None
+    waiting: tuple[Waiting, ...] = ()
+    open: Mapping[str, OpenDispatch] = field(default_factory=dict)
+    seen: bytes = b""
+
+    def next_deadline_ms(self) -> int | None:
+        """The next moment at which TimePassed matters, in ms since 1970; None when nothing is due."""
+        if not self.is_open:
+            return None
+        due = [self.deadline_ms, *(dispatch.deadline_ms for dispatch in self.open.values())]
+        if self.in_flight is not None and self.in_flight.review_deadline_ms:
+            due.append(self.in_flight.review_deadline_ms)
+        return min(due)
+
+    def has_seen(self, hashed: bytes) -> bool:
+        """Say whether an id with this 8-byte hash was admitted before."""
+        at = self.seen.find(hashed)
+        while at != -1 and at % SEEN_BYTES:
+            at = self.seen.find(hashed, at + 1)
+        return at != -1
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with `changes`."""
+        return replace(self, **changes)
+
+    def encode(self) -> bytes:
+        """Write the state as the blob that keyed state holds."""
+        return orjson.dumps(
+            {
+                "v": STATE_VERSION,
+                **{name: getattr(self, name) for name in _SCALARS},
+                "in_flight": self.in_flight,
+                "waiting": self.waiting,
+                "open": self.open,
+                "seen": base64.b64encode(self.seen).decode("ascii"),
+            }
+        )
+
+    @classmethod
+    def decode(cls, blob: bytes) -> Self:
+        """Read a blob that `encode` wrote, of this version or an older one.
+
+        Raises:
+            ValueError: the blob is of a newer version; restore with the code that wrote it.
+        """
+        fields = orjson.loads(blob)
+        if fields["v"] > STATE_VERSION:
+            msg = f"conversation state has version {fields['v']}, this code reads up to {STATE_VERSION}; upgrade the job"
+            raise ValueError(msg)
+        in_flight = fields["in_flight"]
+        return cls(
+            **{name: fields[name] for name in _SCALARS},
+            in_flight=None if in_flight is None else InFlight(**in_flight),
+            waiting=tuple(Waiting(**waiting) for waiting in fields["waiting"]),
+            open={
+                task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
+            },
+            seen=base64.b64decode(fields["seen"]),
+        )
+
+
+_SCALARS: Final = tuple(
+    slot.name
+    for slot in fields_of(Conversation)
+    if slot.name not in {"in_flight", "waiting", "open", "seen"}
+)

@@ -1,0 +1,101 @@
+"""Settings: environment variables with prefix `SIGNALBOX_`, nested by `__`, and `.env`; defaults run the local stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Provider = Literal["embedded", "ollama", "openai"]
+RoutingPolicy = Literal["contract_first", "model_always"]
+Delivery = Literal["at_least_once", "exactly_once"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """The broker. With `bootstrap_servers` set, an outside broker is used and none is started."""
+
+    port: int = Field(9092, ge=1, le=65535)
+    bootstrap_servers: str | None = None
+    topic_prefix: str = Field("", pattern=r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,60}[._-])?$")
+    group_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,64}$")
+
+    @property
+    def servers(self) -> str:
+        """`host:port[,…]` to connect to."""
+        return self.bootstrap_servers or f"127.0.0.1:{self.port}"
+
+
+class FlinkSettings(_Section):
+    """The cluster and the job's shape. `conf` is passed to Flink untouched (`{"taskmanager.numberOfTaskSlots": "8"}`)."""
+
+    rest_port: int = Field(8081, ge=1, le=65535)
+    parallelism: int = Field(1, ge=1, le=128)
+    state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    conf: dict[str, str] = Field(default_factory=dict)
+
+
+class GatewaySettings(_Section):
+    """The HTTP gateway; bound to loopback."""
+
+    port: int = Field(8000, ge=1, le=65535)
+
+
+class ModelSettings(_Section):
+    """The chat model that decides where contracts do not, and that writes for prompt handlers."""
+
+    provider: Provider = "embedded"
+    base_url: str | None = None
+    name: str | None = None
+    api_key: SecretStr | None = None
+    max_in_flight: int = Field(64, ge=1, le=100_000)
+    timeout_seconds: float = Field(30.0, gt=0, le=600)
+    max_attempts: int = Field(4, ge=1, le=20)
+    max_tokens: int = Field(1024, ge=16, le=32768)
+
+    @field_validator("base_url", "name", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
+class RoutingSettings(_Section):
+    """How decisions are made. A `policy` set here wins over the fleets' own."""
+
+    policy: RoutingPolicy | None = None
+    max_waiting: int = Field(5000, ge=1)
+    """Calls waiting per subtask before the operator holds back its input."""
+
+
+class Settings(BaseSettings):
+    """All settings. `Settings()` reads the environment; pass values to override in tests."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGNALBOX_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+    )
+
+    home: Path = Path(".signalbox")
+    fleets: Annotated[tuple[str, ...], NoDecode] = ("sdr",)
+    delivery: Delivery = "at_least_once"
+    checkpoint_interval_ms: int = Field(1000, ge=100, le=600_000)
+    kafka: KafkaSettings = KafkaSettings()
+    flink: FlinkSettings = FlinkSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    model: ModelSettings = ModelSettings()
+    routing: RoutingSettings = RoutingSettings()
+
+    @field_validator("fleets", mode="before")
+    @classmethod
+    def _split_fleets(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
