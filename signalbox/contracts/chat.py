@@ -22,6 +22,8 @@ class ChatRequest:
     schema_name: str
     query: str = ""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calibration: Mapping[str, float] = field(default_factory=dict)
+    """What a local scorer needs to say NONE: `none_below` and `margin`, both in [0, 1]."""
     cache_key: str | None = None
     """Equal keys may share one answer; None is never cached."""
 
