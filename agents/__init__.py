@@ -1,0 +1,1 @@
+"""Agents: the runner that serves one definition, and the handlers of the shipped fleets."""

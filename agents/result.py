@@ -1,0 +1,46 @@
+"""What a handler answers: `HandlerResult = Reply | Retry | Terminal | Escalate`. The runner turns it into records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from signalbox.contracts.dead_letter import DeadLetterReason
+
+ReplyStatus = Literal["success", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The work is done: `data` becomes a message of the definition's output type, once the output contract accepts it."""
+
+    data: Mapping[str, Any]
+    tokens_used: int = 0
+    status: ReplyStatus = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try the same task again, while attempts are left; `delay_seconds` None means the runner's own backoff."""
+
+    delay_seconds: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Trying again cannot help: the task becomes a dead letter with `reason`, and the conversation is told."""
+
+    reason: DeadLetterReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """A person must decide; `reason` is what that person reads."""
+
+    reason: str
+
+
+HandlerResult = Reply | Retry | Terminal | Escalate

@@ -1,0 +1,70 @@
+"""What a handler is given: the `Task` (one envelope, one attempt) and the `Context` (everything outside it may touch)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.result import HandlerResult
+from signalbox.contracts.envelope import Envelope
+
+if TYPE_CHECKING:
+    from connectors.chat_model import ChatModel
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one message. `attempt` counts from 1; a redelivery after a crash counts too."""
+
+    envelope: Envelope
+    attempt: int
+
+    @property
+    def id(self) -> str:
+        """The task's id; the same at every attempt, so it can key an effect."""
+        return self.envelope.id
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The payload; the input contract has accepted it."""
+        return self.envelope.data
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation that the task belongs to."""
+        return self.envelope.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler may use besides its task.
+
+    Attributes:
+        agent: the agent's name.
+        chat_model: the configured model; its `name` says which, `embedded` where there is none.
+        model_timeout_seconds: how long one call of it may take.
+        outbox_dir: where effects that must happen once are written (`<home>/outbox`); exists.
+        now: the moment, in UTC. Handlers read no other clock.
+        report_status: sends one `task.status`; use `status`.
+    """
+
+    agent: str
+    chat_model: ChatModel
+    model_timeout_seconds: float
+    outbox_dir: Path
+    now: Callable[[], datetime]
+    report_status: Callable[[str], Awaitable[None]]
+
+    async def status(self, text: str) -> None:
+        """Tell the conversation that work goes on; it extends the task's deadline.
+
+        Delivery: at least once, outside the task's transaction; a status is never an effect.
+        """
+        await self.report_status(text)
+
+
+Handler = Callable[[Task, Context], Awaitable[HandlerResult]]
+"""How the runner calls a handler. `RetryableError` counts as Retry, `TerminalError` as Terminal, anything else as Retry."""
