@@ -53,7 +53,8 @@ class Contract:
 
 def _short(error: jsonschema_rs.ValidationError) -> str:
     path = ".".join(str(part) for part in error.instance_path)
-    kind = error.kind
+    # Each kind has attributes of its own (`property`, `unexpected`, …) that the type stubs do not list.
+    kind: Any = error.kind
     name = kind.name
     if name == "required":
         return f"{_join(path, kind.property)}: required"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.tokens import AliasToken, TagToken
 
 from signalbox.definitions.fleet import Fleet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
@@ -126,8 +127,6 @@ def _parse(path: Path) -> Any:
 
 def _refuse_alias_bombs(path: Path, text: str) -> None:
     # Counted on the token stream, before anything is built: nine lines of nested aliases make a billion nodes.
-    from ruamel.yaml.tokens import AliasToken, TagToken
-
     scanner = YAML(typ="rt", pure=True)
     aliases = 0
     try:

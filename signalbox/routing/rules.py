@@ -66,14 +66,14 @@ class Rules:
         """Return the policy of the conversation's fleet; before its first dispatch, or when that fleet is gone, the first fleet's."""
         if fleet is not None and fleet in self.policies:
             return self.policies[fleet]
-        return next(iter(self.policies.values()), _NO_POLICY)
+        return next(iter(self.policies.values()), NO_POLICY)
 
     def is_model_always(self, fleet: str | None) -> bool:
         """Say whether the model is asked even where one candidate is left."""
         return (self.engine.policy or self.policy_of(fleet).policy) == "model_always"
 
 
-_NO_POLICY: Final = FleetPolicy(name="default")
+NO_POLICY: Final = FleetPolicy(name="default")
 
 
 @dataclass(frozen=True, slots=True)

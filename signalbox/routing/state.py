@@ -25,20 +25,33 @@ class OpenDispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a person decided for the parked message: an agent or NONE."""
+
+    agent: str
+    resolved_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class InFlight:
     """The one message of the conversation that is being decided (or waits for a person) and how far it is."""
 
     sequence: int
+    message_id: str
+    sender: str | None
     phase: Phase
     definitions: str
     attempt: int = 1
-    repaired: bool = False
+    is_repaired: bool = False
     not_before_ms: int = 0
-    review_deadline_ms: int = 0
-    message_id: str = ""
-    asked_at_ms: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    review_deadline_ms: int = 0
+    resolution: Resolution | None = None
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with `changes`."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,6 @@ class Conversation:
     verdict_detail: str = ""
     next_sequence: int = 0
     in_flight: InFlight | None = None
-    in_flight_sender: str | None = None
     waiting: tuple[Waiting, ...] = ()
     open: Mapping[str, OpenDispatch] = field(default_factory=dict)
     seen: bytes = b""
@@ -123,13 +135,18 @@ class Conversation:
         in_flight = fields["in_flight"]
         return cls(
             **{name: fields[name] for name in _SCALARS},
-            in_flight=None if in_flight is None else InFlight(**in_flight),
+            in_flight=None if in_flight is None else _in_flight(in_flight),
             waiting=tuple(Waiting(**waiting) for waiting in fields["waiting"]),
             open={
                 task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
             },
             seen=base64.b64decode(fields["seen"]),
         )
+
+
+def _in_flight(fields: dict[str, Any]) -> InFlight:
+    resolution = fields.pop("resolution")
+    return InFlight(**fields, resolution=None if resolution is None else Resolution(**resolution))
 
 
 _SCALARS: Final = tuple(

@@ -1,0 +1,159 @@
+"""Admission's second half: who really sent this message, is it new, and may it act now or must it wait.
+
+The sender is what state says, not what `source` claims: a reply is agent X's only if it answers an open dispatch to X.
+"""
+
+from __future__ import annotations
+
+from signalbox.contracts.decision import NONE
+from signalbox.contracts.envelope import (
+    REVIEW_RESOLVED,
+    TASK_ASSIGNED,
+    TASK_ESCALATED,
+    TASK_FAILED,
+    TASK_STATUS,
+    Envelope,
+)
+from signalbox.contracts.ids import seen_hash
+from signalbox.contracts.record import to_epoch_ms
+from signalbox.routing.commands import Count, Resume
+from signalbox.routing.decide import decide, target_problem
+from signalbox.routing.state import OpenDispatch, Resolution, Waiting
+from signalbox.routing.ticks import MessageArrived, Origin
+from signalbox.routing.turn import Turn
+
+_ONLY_AGENTS_SEND = frozenset({TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED})
+
+
+def arrive(turn: Turn, tick: MessageArrived) -> None:
+    """Admit the message of `tick`, or drop it as a duplicate, or make it a dead letter."""
+    message, origin = tick.message, tick.origin
+    if turn.state.has_seen(seen_hash(message.id)):
+        turn.emit(Count("signalbox.duplicates"))
+        return
+    if message.deadline is not None and to_epoch_ms(message.deadline) <= turn.now_ms:
+        turn.mark_seen(message.id)
+        turn.dead_letter(
+            message, "expired", f"its deadline {message.deadline} has passed", origin=origin
+        )
+        return
+    if message.claimed_agent is not None:
+        _from_agent(turn, message, message.claimed_agent, origin)
+    else:
+        _from_outside(turn, message, origin)
+
+
+def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> None:
+    task_id = message.causationid or ""
+    dispatch = turn.state.open.get(task_id)
+    if dispatch is None or dispatch.agent != agent:
+        # Not marked as seen: after a decision that fell differently the second time, the right
+        # agent's reply carries the very same id and must still be admitted.
+        detail = f"no open task {task_id or '(no causationid)'} of {agent}; it was answered, ended, or never its own"
+        turn.dead_letter(message, "late", detail, origin=origin)
+        return
+    turn.mark_seen(message.id)
+    if message.type == TASK_STATUS:
+        _extend(turn, task_id, dispatch)
+        return
+    remaining = {key: value for key, value in turn.state.open.items() if key != task_id}
+    turn.evolve(open=remaining, tokens=turn.state.tokens + message.tokensused)
+    if message.type == TASK_FAILED:
+        turn.judge(
+            "failed",
+            f"{agent}: {message.data.get('detail') or message.data.get('reason') or 'failed'}",
+        )
+    elif message.type == TASK_ESCALATED:
+        _escalate(turn, message, agent, origin)
+    else:
+        _take(turn, message, agent, origin)
+
+
+def _extend(turn: Turn, task_id: str, dispatch: OpenDispatch) -> None:
+    """A sign of life moves the task's deadline, never past the episode's."""
+    seconds = turn.policy.budgets.task_seconds
+    deadline_ms = min(turn.state.deadline_ms, turn.now_ms + int(seconds * 1000))
+    turn.evolve(open={**turn.state.open, task_id: OpenDispatch(dispatch.agent, deadline_ms)})
+
+
+def _escalate(turn: Turn, message: Envelope, agent: str, origin: Origin) -> None:
+    """Park what the agent could not decide; data = {reason, data} where data is the task's own."""
+    inner = message.data.get("data")
+    parked = message.evolve(data=inner) if isinstance(inner, dict) else message
+    if turn.state.in_flight is not None:
+        _wait(turn, parked, agent, origin)
+        return
+    reason = f"{agent} asks for a person: {message.data.get('reason') or 'no reason given'}"
+    turn.park(parked, (), reason, sender=agent, sequence=None)
+
+
+def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:
+    if message.type in _ONLY_AGENTS_SEND:
+        detail = f"{message.type} comes from agents only; source is {message.source!r}"
+        turn.dead_letter(message, "invalid_envelope", detail, origin=origin)
+        return
+    if message.type == REVIEW_RESOLVED:
+        _resolve(turn, message, origin)
+        return
+    rules = turn.rulebook.current
+    if message.target is not None and rules is not None:
+        problem = target_problem(message, rules, None)
+        if problem is not None:
+            turn.mark_seen(message.id)
+            turn.dead_letter(message, "unknown_agent", problem, origin=origin)
+            return
+    if not turn.state.is_open and turn.state.episode >= turn.policy.max_episodes:
+        detail = f"the conversation had {turn.state.episode} episodes, the fleet's limit; start another one"
+        turn.mark_seen(message.id)
+        turn.dead_letter(message, "overloaded", detail, origin=origin)
+        return
+    turn.mark_seen(message.id)
+    if not turn.state.is_open and not turn.state.waiting:
+        turn.begin_episode()
+    _take(turn, message, None, origin)
+
+
+def _take(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> None:
+    if turn.is_busy:
+        _wait(turn, message, sender, origin)
+    else:
+        decide(turn, message, sender=sender, sequence=None)
+
+
+def _wait(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> None:
+    rules = turn.rulebook.current
+    limit = rules.engine.max_waiting_messages if rules is not None else 100
+    if len(turn.state.waiting) >= limit:
+        detail = f"{limit} messages of this conversation wait already; send slower"
+        turn.dead_letter(message, "overloaded", detail, origin=origin)
+        if sender is not None:
+            turn.judge("failed", f"the answer of {sender} found {limit} messages waiting")
+        return
+    sequence = turn.store(message)
+    turn.evolve(waiting=(*turn.state.waiting, Waiting(sequence, sender)))
+
+
+def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
+    """Take a person's decision; it is carried out when the parked message is at hand (Resume)."""
+    in_flight = turn.state.in_flight
+    agent = message.data.get("agent")
+    rules = turn.rulebook.current
+    if (
+        in_flight is None
+        or in_flight.phase != "parked"
+        or message.data.get("message_id") != in_flight.message_id
+    ):
+        detail = "no review is open for data.message_id in this conversation; it was resolved, or its deadline passed"
+        turn.dead_letter(message, "late", detail, origin=origin)
+        return
+    if not isinstance(agent, str) or rules is None or (agent != NONE and agent not in rules.agents):
+        names = ", ".join(sorted(rules.agents)) if rules is not None else ""
+        turn.dead_letter(
+            message, "unknown_agent", f"data.agent must be NONE or one of {names}", origin=origin
+        )
+        return
+    turn.mark_seen(message.id)
+    resolved_by = message.data.get("resolved_by")
+    who = resolved_by if isinstance(resolved_by, str) and resolved_by else message.source
+    turn.evolve(in_flight=in_flight.evolve(resolution=Resolution(agent, who[:200])))
+    turn.emit(Resume(in_flight.sequence))

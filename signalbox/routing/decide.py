@@ -1,0 +1,233 @@
+"""Decide one message: explicit target, contracts, model, person; then the guards, then a dispatch per slot.
+
+Called with a message that is admitted and whose turn it is. `sequence` is its number in durable state, None when it was
+never kept (the contract path touches only the conversation's own blob).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from signalbox.contracts.decision import NONE, Candidate, DecisionPath
+from signalbox.contracts.envelope import ORCHESTRATOR, TASK_ASSIGNED, Envelope
+from signalbox.contracts.ids import ROUTE_SLOT, data_digest, dispatch_id
+from signalbox.contracts.record import from_epoch_ms
+from signalbox.routing.candidates import accepted, handoffs_of, weigh, why_none
+from signalbox.routing.commands import AskModel, Dispatch
+from signalbox.routing.guards import check_dispatch, step_key
+from signalbox.routing.prompt import routing_request
+from signalbox.routing.rules import Rules
+from signalbox.routing.state import InFlight, OpenDispatch
+from signalbox.routing.turn import Turn
+
+
+def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int | None) -> None:
+    """Decide `message` under the current rules, which must be active."""
+    rules = current_rules(turn)
+    if message.target is not None:
+        _decide_explicit(turn, message, rules, sender=sender, sequence=sequence)
+        return
+    candidates = weigh(message.data, rules, handoffs_of(sender, turn.rulebook))
+    names = accepted(candidates)
+    if not names:
+        conclude_none(
+            turn,
+            message,
+            candidates,
+            path="contract",
+            reason=why_none(candidates),
+            sender=sender,
+            sequence=sequence,
+        )
+    elif len(names) == 1 and not rules.is_model_always(turn.state.fleet):
+        turn.release(sequence)
+        reason = f"only {names[0]} accepts the data"
+        conclude(turn, message, names[0], candidates, path="contract", reason=reason)
+    else:
+        ask(turn, message, names, rules, sender=sender, sequence=sequence)
+
+
+def current_rules(turn: Turn) -> Rules:
+    """Return the active rules; deciding without any is a mistake of the caller."""
+    rules = turn.rulebook.current
+    if rules is None:
+        msg = "no definitions are active yet; messages wait until a manifest is"
+        raise RuntimeError(msg)
+    return rules
+
+
+def target_problem(message: Envelope, rules: Rules, allowed: frozenset[str] | None) -> str | None:
+    """Say why the explicit targets of `message` cannot all be served; None when they can."""
+    if not message.targets:
+        return f"target {message.target!r} names no agent"
+    for name in message.targets:
+        if name not in rules.agents:
+            return f"no agent {name!r}; there are {', '.join(sorted(rules.agents)) or 'none'}"
+        if allowed is not None and name not in allowed:
+            return f"the sender may not hand off to {name!r}"
+        violations = rules.agents[name].contract.violations(message.data)
+        if violations:
+            return f"{name} does not accept the data: {', '.join(violations)}"
+    return None
+
+
+def ask(
+    turn: Turn,
+    message: Envelope,
+    names: tuple[str, ...],
+    rules: Rules,
+    *,
+    sender: str | None,
+    sequence: int | None,
+) -> None:
+    """Ask the model which of `names` it is; the message stays in flight until the answer."""
+    kept = turn.store(message) if sequence is None else sequence
+    turn.evolve(
+        in_flight=InFlight(
+            sequence=kept,
+            message_id=message.id,
+            sender=sender,
+            phase="deciding",
+            definitions=rules.digest,
+        )
+    )
+    emit_question(turn, message, names, rules)
+
+
+def emit_question(
+    turn: Turn, message: Envelope, names: tuple[str, ...], rules: Rules, *, problem: str = ""
+) -> None:
+    """Ask for the model call of the message in flight, at the attempt it has reached."""
+    in_flight = turn.state.in_flight
+    if in_flight is None:
+        return
+    request = routing_request(
+        message, names, rules, sender=in_flight.sender, fleet=turn.state.fleet, problem=problem
+    )
+    turn.emit(
+        AskModel(
+            sequence=in_flight.sequence,
+            request=request,
+            priority=message.priority,
+            not_before_ms=in_flight.not_before_ms,
+            timeout_seconds=rules.engine.model_timeout_seconds,
+        )
+    )
+
+
+def conclude(
+    turn: Turn,
+    message: Envelope,
+    agent: str,
+    candidates: tuple[Candidate, ...],
+    *,
+    path: DecisionPath,
+    reason: str,
+    slot: str = ROUTE_SLOT,
+    **more: Any,
+) -> bool:
+    """Record the decision for `agent` and dispatch, unless a guard ends the episode; False when it did."""
+    rules = current_rules(turn)
+    turn.record(
+        message, slot=slot, agent=agent, path=path, reason=reason, candidates=candidates, **more
+    )
+    digest = data_digest(message.data)
+    fleet = turn.state.fleet or rules.agents[agent].fleet
+    budgets = rules.policy_of(fleet).budgets
+    stop = check_dispatch(turn.state, agent, digest, budgets)
+    if stop is not None:
+        turn.end_episode(stop.status, stop.detail)
+        return False
+    if turn.state.fleet is None:
+        # The first dispatch says whose conversation this is, and so which time budget it has.
+        deadline_ms = turn.now_ms + int(budgets.seconds * 1000)
+        turn.evolve(fleet=fleet, deadline_ms=deadline_ms)
+    _dispatch(turn, message, agent, slot, digest, task_seconds=budgets.task_seconds)
+    return True
+
+
+def conclude_none(
+    turn: Turn,
+    message: Envelope,
+    candidates: tuple[Candidate, ...],
+    *,
+    path: DecisionPath,
+    reason: str,
+    sender: str | None,
+    sequence: int | None,
+    **more: Any,
+) -> None:
+    """Record NONE: the branch is complete, or a person looks at it first, or it ends as `none`."""
+    is_complete = message.type in current_rules(turn).completes_on
+    if not is_complete and turn.policy.review.on_none and path != "human":
+        # No record yet: the person's answer is this message's one decision.
+        turn.park(message, candidates, reason, sender=sender, sequence=sequence)
+        return
+    turn.record(
+        message,
+        slot=ROUTE_SLOT,
+        agent=NONE,
+        path=path,
+        reason=reason,
+        candidates=candidates,
+        **more,
+    )
+    turn.release(sequence)
+    if is_complete:
+        turn.judge("completed", f"{message.type} completes the conversation")
+    else:
+        turn.judge("none", reason)
+
+
+def _decide_explicit(
+    turn: Turn, message: Envelope, rules: Rules, *, sender: str | None, sequence: int | None
+) -> None:
+    turn.release(sequence)
+    problem = target_problem(message, rules, handoffs_of(sender, turn.rulebook))
+    if problem is not None:
+        turn.dead_letter(message, "unknown_agent", problem)
+        turn.judge("failed", problem)
+        return
+    for number, name in enumerate(dict.fromkeys(message.targets)):
+        candidates = (Candidate(agent=name, accepted=True),)
+        if not conclude(
+            turn,
+            message,
+            name,
+            candidates,
+            path="explicit",
+            reason=f"the message names {name} as its target",
+            slot=f"target:{number}",
+        ):
+            return
+
+
+def _dispatch(
+    turn: Turn, message: Envelope, agent: str, slot: str, digest: str, *, task_seconds: float
+) -> None:
+    state = turn.state
+    deadline_ms = min(state.deadline_ms, turn.now_ms + int(task_seconds * 1000))
+    task = Envelope(
+        **(message.model_extra or {}),
+        id=dispatch_id(message.id, slot),
+        source=ORCHESTRATOR,
+        type=TASK_ASSIGNED,
+        time=from_epoch_ms(turn.now_ms),
+        subject=state.id,
+        correlationid=message.correlationid or message.id,
+        causationid=message.id,
+        traceparent=message.traceparent,
+        priority=message.priority,
+        target=agent,
+        hop=state.hops + 1,
+        definitions=current_rules(turn).digest,
+        deadline=from_epoch_ms(deadline_ms),
+        data=message.data,
+    )
+    turn.evolve(
+        hops=state.hops + 1,
+        last_agent=agent,
+        last_step=step_key(agent, digest),
+        open={**state.open, task.id: OpenDispatch(agent, deadline_ms)},
+    )
+    turn.emit(Dispatch(agent, task))

@@ -1,0 +1,53 @@
+"""What would be decided for a message, without a conversation: for `route()` in SQL, `validate` and what-if questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.decision import NONE, Candidate, DecisionPath
+from signalbox.contracts.envelope import Envelope
+from signalbox.routing.answers import UnusableAnswer, parse_answer
+from signalbox.routing.candidates import accepted, handoffs_of, weigh, why_none
+from signalbox.routing.decide import target_problem
+from signalbox.routing.prompt import routing_request
+from signalbox.routing.rules import Rulebook, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A decision without state. `agent` is None while `request` must be put to a model first."""
+
+    agent: str | None
+    path: DecisionPath
+    reason: str
+    candidates: tuple[Candidate, ...]
+    request: ChatRequest | None = None
+
+
+def preview(message: Envelope, rules: Rules) -> Preview:
+    """Decide `message` as far as targets and contracts go; its claimed agent's handoffs apply, budgets do not."""
+    sender = message.claimed_agent
+    allowed = handoffs_of(sender, Rulebook(rules))
+    if message.target is not None:
+        problem = target_problem(message, rules, allowed)
+        if problem is not None:
+            return Preview(NONE, "explicit", problem, ())
+        return Preview(message.targets[0], "explicit", "named as its target", ())
+    candidates = weigh(message.data, rules, allowed)
+    names = accepted(candidates)
+    if not names:
+        return Preview(NONE, "contract", why_none(candidates), candidates)
+    if len(names) == 1 and not rules.is_model_always(None):
+        reason = f"only {names[0]} accepts the data"
+        return Preview(names[0], "contract", reason, candidates)
+    request = routing_request(message, names, rules, sender=sender, fleet=None)
+    return Preview(None, "model", f"{len(names)} contracts accept the data", candidates, request)
+
+
+def finish(preview: Preview, answer_text: str) -> Preview:
+    """Complete a preview with what the model answered; an unusable answer is NONE with the problem as reason."""
+    answer = parse_answer(answer_text, accepted(preview.candidates))
+    if isinstance(answer, UnusableAnswer):
+        return Preview(NONE, "model", f"unusable answer: {answer.problem}", preview.candidates)
+    return Preview(answer.agent, "model", answer.reason, preview.candidates)

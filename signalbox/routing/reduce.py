@@ -1,0 +1,313 @@
+"""The reducer: `reduce(state, tick, now_ms, rulebook) -> (state, commands)`, the whole orchestrator as a pure function.
+
+Time is an argument, models and brokers are commands and ticks. A conversation has at most one decision in flight; its later
+messages wait their turn. Every accepted message ends in exactly one of: dispatched, part of an outcome, parked, dead-lettered.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from signalbox.contracts.chat import ChatAnswer
+from signalbox.contracts.decision import NONE, Candidate, DecisionPath
+from signalbox.contracts.envelope import Envelope
+from signalbox.routing.answers import UnusableAnswer, parse_answer
+from signalbox.routing.arrive import arrive
+from signalbox.routing.backoff import backoff_ms
+from signalbox.routing.candidates import accepted, handoffs_of, weigh
+from signalbox.routing.commands import Command
+from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
+from signalbox.routing.prompt import prompt_digest, routing_request
+from signalbox.routing.rules import Rulebook, Rules
+from signalbox.routing.state import Conversation, InFlight
+from signalbox.routing.ticks import (
+    DecisionCrashed,
+    DefinitionsReady,
+    MessageArrived,
+    MessageReady,
+    ModelAnswered,
+    ModelFailed,
+    Tick,
+    TimePassed,
+)
+from signalbox.routing.turn import Turn
+
+
+def reduce(
+    state: Conversation, tick: Tick, now_ms: int, rulebook: Rulebook
+) -> tuple[Conversation, tuple[Command, ...]]:
+    """Take one tick.
+
+    Args:
+        state: the conversation; `Conversation(id=subject)` for a new one. Returned as the same object when nothing changed.
+        tick: what happened.
+        now_ms: the time, ms since 1970.
+        rulebook: the active definitions; while it has none, messages wait.
+    """
+    turn = Turn(state, now_ms, rulebook)
+    match tick:
+        case MessageArrived():
+            arrive(turn, tick)
+        case MessageReady():
+            _ready(turn, tick)
+        case ModelAnswered():
+            _answered(turn, tick)
+        case ModelFailed():
+            _failed(turn, tick)
+        case DecisionCrashed():
+            _crashed(turn, tick)
+        case TimePassed():
+            _time_passed(turn)
+        case DefinitionsReady():
+            pass
+        case _:
+            assert_never(tick)
+    turn.settle()
+    return turn.state, tuple(turn.commands)
+
+
+def _ready(turn: Turn, tick: MessageReady) -> None:
+    in_flight = turn.state.in_flight
+    if in_flight is not None:
+        if in_flight.sequence != tick.sequence:
+            return
+        if in_flight.phase == "parked":
+            _apply_resolution(turn, tick.message, in_flight)
+        else:
+            _ask_again(turn, tick.message, in_flight)
+        return
+    waiting = turn.state.waiting
+    if not waiting or waiting[0].sequence != tick.sequence:
+        return
+    head = waiting[0]
+    turn.evolve(waiting=waiting[1:])
+    if not turn.state.is_open:
+        if head.sender is not None:
+            turn.release(tick.sequence)
+            turn.dead_letter(
+                tick.message, "late", "the conversation ended while this answer waited"
+            )
+            return
+        turn.begin_episode()
+    decide(turn, tick.message, sender=head.sender, sequence=tick.sequence)
+
+
+def _ask_again(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
+    """The call was lost in a restart: ask again, under the version that admitted the message while it is kept."""
+    rules = turn.rulebook.version(in_flight.definitions)
+    if rules is None:
+        _decide_anew(turn, message, in_flight)
+        return
+    names = accepted(_candidates(turn, message, in_flight, rules))
+    emit_question(turn, message, names, rules)
+
+
+def _answered(turn: Turn, tick: ModelAnswered) -> None:
+    in_flight = _deciding(turn, tick.sequence)
+    if in_flight is None:
+        return
+    answer, message = tick.answer, tick.message
+    in_flight = in_flight.evolve(
+        tokens_in=in_flight.tokens_in + answer.tokens_in,
+        tokens_out=in_flight.tokens_out + answer.tokens_out,
+    )
+    spent = answer.tokens_in + answer.tokens_out
+    turn.evolve(in_flight=in_flight, tokens=turn.state.tokens + spent)
+    rules = turn.rulebook.version(in_flight.definitions)
+    if rules is None:
+        _decide_anew(turn, message, in_flight)
+        return
+    candidates = _scored(_candidates(turn, message, in_flight, rules), answer)
+    names = accepted(candidates)
+    verdict = parse_answer(answer.text, names)
+    facts = _facts(turn, message, in_flight, rules, answer)
+    if isinstance(verdict, UnusableAnswer):
+        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem)
+        return
+    facts["confidence"] = verdict.confidence
+    path: DecisionPath = "cache" if answer.cached else "model"
+    if verdict.agent == NONE:
+        conclude_none(
+            turn,
+            message,
+            candidates,
+            path=path,
+            reason=verdict.reason,
+            sender=in_flight.sender,
+            sequence=in_flight.sequence,
+            **facts,
+        )
+    elif verdict.confidence < turn.policy.review.below_confidence:
+        reason = f"{answer.model} chose {verdict.agent} with confidence {verdict.confidence:.2f}: {verdict.reason}"
+        turn.park(message, candidates, reason, sender=in_flight.sender, sequence=in_flight.sequence)
+    elif verdict.agent not in current_rules(turn).agents:
+        _decide_anew(turn, message, in_flight)
+    else:
+        turn.release(in_flight.sequence)
+        conclude(
+            turn, message, verdict.agent, candidates, path=path, reason=verdict.reason, **facts
+        )
+
+
+def _failed(turn: Turn, tick: ModelFailed) -> None:
+    in_flight = _deciding(turn, tick.sequence)
+    if in_flight is None:
+        return
+    rules = turn.rulebook.version(in_flight.definitions)
+    if rules is None:
+        _decide_anew(turn, tick.message, in_flight)
+        return
+    engine = rules.engine
+    if tick.is_retryable and in_flight.attempt < engine.model_max_attempts:
+        wait_ms = backoff_ms(
+            in_flight.attempt,
+            base_seconds=engine.backoff_base_seconds,
+            cap_seconds=engine.backoff_cap_seconds,
+            seed=in_flight.message_id,
+            retry_after_seconds=tick.retry_after_seconds,
+        )
+        turn.evolve(
+            in_flight=in_flight.evolve(
+                attempt=in_flight.attempt + 1, not_before_ms=turn.now_ms + wait_ms
+            )
+        )
+        names = accepted(_candidates(turn, tick.message, in_flight, rules))
+        emit_question(turn, tick.message, names, rules)
+        return
+    detail = f"attempt {in_flight.attempt} of {engine.model_max_attempts}: {tick.detail}"
+    turn.release(in_flight.sequence)
+    turn.dead_letter(tick.message, "model_failed", detail, attempts=in_flight.attempt)
+    turn.judge("failed", detail)
+
+
+def _crashed(turn: Turn, tick: DecisionCrashed) -> None:
+    """Our own mistake costs one message, not the job."""
+    turn.evolve(
+        waiting=tuple(entry for entry in turn.state.waiting if entry.sequence != tick.sequence)
+    )
+    if tick.sequence >= 0:
+        turn.release(tick.sequence)
+    else:
+        turn.mark_seen(tick.message.id)
+    detail = f"the orchestrator could not decide this message: {tick.detail}"
+    turn.dead_letter(tick.message, "handler_failed", detail)
+    if turn.state.is_open:
+        turn.judge("failed", detail)
+
+
+def _time_passed(turn: Turn) -> None:
+    state = turn.state
+    if not state.is_open:
+        return
+    if turn.now_ms >= state.deadline_ms:
+        seconds = (turn.now_ms - state.started_at_ms) / 1000
+        turn.end_episode("expired", f"not finished after {seconds:.0f} s, the fleet's time budget")
+        return
+    in_flight = state.in_flight
+    if in_flight and in_flight.phase == "parked" and turn.now_ms >= in_flight.review_deadline_ms:
+        turn.release(in_flight.sequence)
+        turn.judge("none", "nobody decided before the review's deadline")
+    for task_id, dispatch in state.open.items():
+        if turn.now_ms >= dispatch.deadline_ms:
+            left = {key: value for key, value in turn.state.open.items() if key != task_id}
+            turn.evolve(open=left)
+            turn.judge("expired", f"{dispatch.agent} did not answer {task_id} in time")
+
+
+def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
+    resolution = in_flight.resolution
+    if resolution is None:
+        return
+    rules = current_rules(turn)
+    # Waiting for a person does not spend the agents' time budget: it begins anew.
+    turn.evolve(deadline_ms=turn.now_ms + int(turn.policy.budgets.seconds * 1000))
+    # A person may overrule an allowlist, never a contract: the agent could not use the data.
+    candidates = weigh(message.data, rules, None)
+    reason = f"{resolution.resolved_by} decided"
+    if resolution.agent == NONE:
+        conclude_none(
+            turn,
+            message,
+            candidates,
+            path="human",
+            reason=reason,
+            sender=in_flight.sender,
+            sequence=in_flight.sequence,
+        )
+    elif resolution.agent not in accepted(candidates):
+        problem = f"{resolution.agent} does not accept the data; choose another agent or NONE"
+        turn.park(
+            message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence
+        )
+    else:
+        turn.release(in_flight.sequence)
+        conclude(turn, message, resolution.agent, candidates, path="human", reason=reason)
+
+
+def _repair_or_review(
+    turn: Turn,
+    message: Envelope,
+    in_flight: InFlight,
+    rules: Rules,
+    candidates: tuple[Candidate, ...],
+    problem: str,
+) -> None:
+    if in_flight.is_repaired:
+        turn.park(
+            message,
+            candidates,
+            f"the model's answer was unusable twice: {problem}",
+            sender=in_flight.sender,
+            sequence=in_flight.sequence,
+        )
+        return
+    turn.evolve(in_flight=in_flight.evolve(is_repaired=True, not_before_ms=0))
+    emit_question(turn, message, accepted(candidates), rules, problem=problem)
+
+
+def _decide_anew(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
+    """The version this decision began under is gone, or the chosen agent is: decide under the current one."""
+    turn.evolve(in_flight=None)
+    decide(turn, message, sender=in_flight.sender, sequence=in_flight.sequence)
+
+
+def _deciding(turn: Turn, sequence: int) -> InFlight | None:
+    in_flight = turn.state.in_flight
+    if in_flight is None or in_flight.sequence != sequence or in_flight.phase != "deciding":
+        return None  # an answer to a question nobody asks any more: the episode ended meanwhile
+    return in_flight
+
+
+def _candidates(
+    turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules
+) -> tuple[Candidate, ...]:
+    return weigh(message.data, rules, handoffs_of(in_flight.sender, turn.rulebook))
+
+
+def _scored(candidates: tuple[Candidate, ...], answer: ChatAnswer) -> tuple[Candidate, ...]:
+    if not answer.scores:
+        return candidates
+    return tuple(
+        candidate.model_copy(update={"score": answer.scores.get(candidate.agent)})
+        for candidate in candidates
+    )
+
+
+def _facts(
+    turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules, answer: ChatAnswer
+) -> dict[str, Any]:
+    names = accepted(_candidates(turn, message, in_flight, rules))
+    request = routing_request(
+        message, names, rules, sender=in_flight.sender, fleet=turn.state.fleet
+    )
+    return {
+        "model": answer.model,
+        "prompt_digest": prompt_digest(request),
+        "definitions": rules.digest,
+        "answer": answer.text,
+        "tokens_in": in_flight.tokens_in,
+        "tokens_out": in_flight.tokens_out,
+        "latency_ms": answer.latency_ms,
+        "attempts": in_flight.attempt + in_flight.is_repaired,
+        "cached": answer.cached,
+    }

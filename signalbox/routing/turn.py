@@ -1,0 +1,243 @@
+"""One turn of the reducer: the conversation as it changes, and the commands so far. Local to a `reduce` call, never shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from signalbox.contracts.dead_letter import DeadLetter, DeadLetterReason
+from signalbox.contracts.decision import MAX_ANSWER_CHARS, Candidate, Decision, DecisionPath
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.ids import seen_hash
+from signalbox.contracts.outcome import Outcome, OutcomeStatus
+from signalbox.contracts.record import from_epoch_ms
+from signalbox.contracts.review import Review
+from signalbox.definitions.specs import FleetPolicy
+from signalbox.routing.commands import (
+    Command,
+    DropPending,
+    EmitDeadLetter,
+    EmitOutcome,
+    EmitReview,
+    RecordDecision,
+    Resume,
+    StorePending,
+)
+from signalbox.routing.rules import NO_POLICY, Rulebook
+from signalbox.routing.state import Conversation, InFlight
+from signalbox.routing.ticks import Origin
+from signalbox.topics import AGENT_MESSAGES
+
+# What an episode's outcome says when its branches end differently: the gravest.
+_GRAVITY: Final[Mapping[str, int]] = {"none": 1, "completed": 2, "expired": 3, "failed": 3}
+
+
+class Turn:
+    """The working copy. Every method changes `state` by replacement, so the caller's value stays as it was."""
+
+    def __init__(self, state: Conversation, now_ms: int, rulebook: Rulebook) -> None:
+        self.state = state
+        self.now_ms = now_ms
+        self.rulebook = rulebook
+        self.commands: list[Command] = []
+
+    # ---- facts
+
+    @property
+    def policy(self) -> FleetPolicy:
+        """The policy that bounds this conversation."""
+        rules = self.rulebook.current
+        return NO_POLICY if rules is None else rules.policy_of(self.state.fleet)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a further message must wait: one is in flight, others wait before it, or no definitions are active."""
+        state = self.state
+        return bool(state.in_flight or state.waiting) or self.rulebook.current is None
+
+    # ---- changes
+
+    def evolve(self, **changes: Any) -> None:
+        """Replace fields of the conversation."""
+        self.state = self.state.evolve(**changes)
+
+    def emit(self, *commands: Command) -> None:
+        """Ask for `commands`, in order."""
+        self.commands.extend(commands)
+
+    def mark_seen(self, message_id: str) -> None:
+        """Remember the id, so that its next appearance is a duplicate."""
+        self.evolve(seen=self.state.seen + seen_hash(message_id))
+
+    def begin_episode(self) -> None:
+        """Open the conversation with fresh budgets."""
+        seconds = self.policy.budgets.seconds
+        self.evolve(
+            episode=self.state.episode + 1,
+            is_open=True,
+            fleet=None,
+            hops=0,
+            tokens=0,
+            started_at_ms=self.now_ms,
+            deadline_ms=self.now_ms + int(seconds * 1000),
+            last_agent=None,
+            last_step=None,
+            verdict=None,
+            verdict_detail="",
+            open={},
+        )
+
+    def store(self, message: Envelope) -> int:
+        """Keep `message` in durable state; return its sequence number."""
+        sequence = self.state.next_sequence
+        self.evolve(next_sequence=sequence + 1)
+        self.emit(StorePending(sequence, message))
+        return sequence
+
+    def release(self, sequence: int | None) -> None:
+        """Forget a kept message, and that it was in flight. None was never kept."""
+        if sequence is None:
+            return
+        self.emit(DropPending(sequence))
+        if self.state.in_flight is not None and self.state.in_flight.sequence == sequence:
+            self.evolve(in_flight=None)
+
+    def judge(self, status: OutcomeStatus, detail: str) -> None:
+        """Let a branch end with `status`; the outcome is written once nothing is open any more."""
+        if _GRAVITY[status] >= _GRAVITY.get(self.state.verdict or "", 0):
+            self.evolve(verdict=status, verdict_detail=detail)
+
+    def end_episode(self, status: OutcomeStatus, detail: str) -> None:
+        """Write the outcome and close the episode. What was in flight is part of it; open dispatches become late."""
+        state = self.state
+        if state.in_flight is not None:
+            self.release(state.in_flight.sequence)
+        self.emit(
+            EmitOutcome(
+                Outcome(
+                    conversation_id=state.id,
+                    episode=state.episode,
+                    status=status,
+                    last_agent=state.last_agent,
+                    hops=state.hops,
+                    tokens=state.tokens,
+                    started_at=from_epoch_ms(state.started_at_ms),
+                    ended_at=from_epoch_ms(self.now_ms),
+                    detail=detail[:2000],
+                )
+            )
+        )
+        self.evolve(is_open=False, in_flight=None, open={}, verdict=None, verdict_detail="")
+
+    def dead_letter(
+        self,
+        message: Envelope,
+        reason: DeadLetterReason,
+        detail: str,
+        *,
+        origin: Origin | None = None,
+        attempts: int = 1,
+    ) -> None:
+        """Ask for the dead letter of `message`."""
+        origin = origin or Origin(AGENT_MESSAGES)
+        self.emit(
+            EmitDeadLetter(
+                DeadLetter.of(
+                    message.to_json(),
+                    topic=origin.topic,
+                    partition=origin.partition,
+                    offset=origin.offset,
+                    key=origin.key,
+                    message_id=message.id,
+                    conversation_id=message.subject,
+                    reason=reason,
+                    detail=detail,
+                    attempts=attempts,
+                    failed_at=from_epoch_ms(self.now_ms),
+                )
+            )
+        )
+
+    def record(
+        self,
+        message: Envelope,
+        *,
+        slot: str,
+        agent: str,
+        path: DecisionPath,
+        reason: str,
+        candidates: tuple[Candidate, ...],
+        **more: Any,
+    ) -> None:
+        """Ask for the decision record."""
+        rules = self.rulebook.current
+        answer = more.pop("answer", None)
+        self.emit(
+            RecordDecision(
+                Decision(
+                    message_id=message.id,
+                    slot=slot,
+                    conversation_id=self.state.id,
+                    hop=self.state.hops,
+                    agent=agent,
+                    path=path,
+                    reason=reason[:1000],
+                    candidates=candidates,
+                    definitions_digest=more.pop("definitions", rules.digest if rules else "none"),
+                    answer=None if answer is None else answer[:MAX_ANSWER_CHARS],
+                    decided_at=from_epoch_ms(self.now_ms),
+                    **more,
+                )
+            )
+        )
+
+    def park(
+        self,
+        message: Envelope,
+        candidates: tuple[Candidate, ...],
+        reason: str,
+        *,
+        sender: str | None,
+        sequence: int | None,
+    ) -> None:
+        """Hand `message` to a person: it stays in flight, parked, until it is resolved or its deadline passes."""
+        deadline_ms = self.now_ms + int(self.policy.review.deadline_seconds * 1000)
+        # A person may take longer than the agents' time budget: waiting for one is not spending it.
+        self.evolve(deadline_ms=max(self.state.deadline_ms, deadline_ms + 1))
+        kept = self.store(message) if sequence is None else sequence
+        rules = self.rulebook.current
+        self.evolve(
+            in_flight=InFlight(
+                sequence=kept,
+                message_id=message.id,
+                sender=sender,
+                phase="parked",
+                definitions=rules.digest if rules else "none",
+                review_deadline_ms=deadline_ms,
+            )
+        )
+        self.emit(
+            EmitReview(
+                Review(
+                    conversation_id=self.state.id,
+                    message=message,
+                    candidates=candidates,
+                    reason=reason[:1000],
+                    deadline=from_epoch_ms(deadline_ms),
+                    opened_at=from_epoch_ms(self.now_ms),
+                )
+            )
+        )
+
+    def settle(self) -> None:
+        """Close the turn: give the next waiting message its turn, or write the outcome when nothing is left to do."""
+        state = self.state
+        if state.in_flight is not None or any(
+            isinstance(command, Resume) for command in self.commands
+        ):
+            return
+        if state.waiting:
+            if self.rulebook.current is not None:
+                self.emit(Resume(state.waiting[0].sequence))
+        elif state.is_open and not state.open:
+            self.end_episode(state.verdict or "none", state.verdict_detail)  # type: ignore[arg-type]
