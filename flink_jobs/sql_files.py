@@ -1,0 +1,145 @@
+"""The files of `sql/` as statements: the only way a Kafka table comes into a job, the SQL client or a test.
+
+A file is a jinja2 template whose variables all have local defaults, so it also says something unrendered. Nothing is
+read but the file and the settings given; nothing is remembered between calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from signalbox.errors import UsageError
+from signalbox.settings import Settings
+
+SQL_FOLDER: Final = Path(__file__).resolve().parent.parent / "sql"
+
+Mode = Literal["job", "adhoc"]
+"""`job` tables are unbounded and go on from committed offsets; `adhoc` ones end at what is there now."""
+
+_NUMBER: Final = re.compile(r"^\d+_")
+_TOKEN: Final = re.compile(
+    r"(?P<quoted>'(?:[^']|'')*'|`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\")"
+    r"|(?P<comment>--[^\n]*|/\*(?!\+).*?\*/)"
+    r"|(?P<opens>\b(?:BEGIN|CASE)\b)|(?P<closes>\bEND\b)|(?P<end>;)|(?P<other>\w+|.)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all files, in the order of the flow, without `.sql`: `01_incoming_leads`, `questions/…`."""
+    numbered = sorted(path.stem for path in SQL_FOLDER.glob("[0-9]*.sql"))
+    questions = sorted(f"questions/{path.stem}" for path in SQL_FOLDER.glob("questions/*.sql"))
+    return (*numbered, *questions)
+
+
+def resolve(name: str) -> str:
+    """Return the file name that `name` means, with or without its number and folder.
+
+    Raises:
+        UsageError: there is no such file; the message lists those there are.
+    """
+    wanted = name.removesuffix(".sql")
+    for candidate in names():
+        last = candidate.rpartition("/")[2]
+        if wanted in {candidate, last, _NUMBER.sub("", last)}:
+            return candidate
+    msg = f"no SQL file is called '{name}'; there are {', '.join(names())}"
+    raise UsageError(msg)
+
+
+def variables(
+    settings: Settings, *, mode: Mode = "job", job: str = "orchestrate"
+) -> dict[str, Any]:
+    """Return what the templates are rendered with; `sql/_kafka.sql` says what each one means."""
+    return {
+        "bootstrap_servers": settings.kafka.servers,
+        "topic_prefix": settings.kafka.topic_prefix,
+        "group_prefix": settings.kafka.group_prefix,
+        "delivery": settings.delivery,
+        "kafka_properties": {},
+        "mode": mode,
+        "job": job,
+    }
+
+
+def render(settings: Settings, name: str, *, mode: Mode = "job", job: str = "orchestrate") -> str:
+    """Return the text of one file, ready for the SQL client.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(SQL_FOLDER),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+    template = environment.get_template(f"{resolve(name)}.sql")
+    return template.render(variables(settings, mode=mode, job=job)).lstrip()
+
+
+def statements(
+    settings: Settings, name: str, *, mode: Mode = "job", job: str = "orchestrate"
+) -> tuple[str, ...]:
+    """Return the single statements of `sql/<name>.sql`, in order, without their semicolons.
+
+    Args:
+        settings: the broker, prefixes and delivery.
+        name: the file, with or without its number (`20_incoming_leads_to_agent_messages`).
+        mode: how the tables read; a file that belongs to a job says so itself.
+        job: whose consumer group and transactional ids the tables use.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    return split(render(settings, name, mode=mode, job=job))
+
+
+def table_ddl(
+    settings: Settings, *tables: str, mode: Mode = "job", job: str = "orchestrate"
+) -> tuple[str, ...]:
+    """Return the CREATE statements of `tables` (`"agent_messages"`, `"orchestrator_output"`, …), in the order given.
+
+    Raises:
+        UsageError: a table has no file.
+    """
+    return tuple(
+        statement
+        for table in tables
+        for statement in statements(settings, table, mode=mode, job=job)
+    )
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Split SQL text at the semicolons that end statements: not those in literals, comments or a `BEGIN … END`.
+
+    Comments are left out (hints stay): the SQL client shows statements back to a person, and jobs log them.
+    """
+    return tuple(statement for statement in _split(text) if statement)
+
+
+def _split(text: str) -> Iterator[str]:
+    parts: list[str] = []
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        if kind == "comment":
+            continue
+        # CASE … END inside a statement set closes its own END, so both are counted.
+        depth += (kind == "opens") - (kind == "closes")
+        if kind == "end" and depth == 0:
+            yield _tidy(parts)
+            parts = []
+        else:
+            parts.append(match.group())
+    yield _tidy(parts)
+
+
+def _tidy(parts: list[str]) -> str:
+    lines = (line.rstrip() for line in "".join(parts).splitlines())
+    return "\n".join(line for line in lines if line).strip()

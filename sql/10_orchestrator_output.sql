@@ -1,0 +1,13 @@
+{% import '_kafka.sql' as kafka with context -%}
+-- Everything the orchestrator writes, through one sink: `topic` says where each record goes.
+-- A record whose topic does not match the pattern stops the job in a loop, so the writer checks names before.
+CREATE TABLE orchestrator_output (
+    topic STRING METADATA,
+    conversation_key STRING,
+    record BYTES,
+    headers MAP<STRING, BYTES> METADATA
+) WITH (
+    {{ kafka.connection('conversation_key') }},
+    {{ kafka.topic_pattern('(agent_tasks_[a-z][a-z0-9_]{0,62}|agent_decisions|agent_outcomes|agent_review|agent_messages_dlq)') }},
+    {{ kafka.sink('output') }}
+);
