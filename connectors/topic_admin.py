@@ -1,0 +1,119 @@
+"""Creates Kafka topics as `signalbox.topics` states them, and says where an existing one differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from signalbox.errors import StackError
+from signalbox.topics import TOPICS, TopicSpec, agent_tasks, full_name, spec_of
+
+_CREATE_TIMEOUT_MS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What `ensure_topics` did. `warnings` are sentences about existing topics that differ from the table."""
+
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def topic_config(spec: TopicSpec) -> dict[str, str]:
+    """Return a topic's configuration for Kafka."""
+    config = {
+        "retention.ms": str(spec.retention_ms),
+        "max.message.bytes": str(spec.max_message_bytes),
+        "cleanup.policy": "compact" if spec.compacted else "delete",
+    }
+    if spec.compacted:
+        # Small and read from the start by every process: compact early, keep tombstones a day.
+        config |= {"segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+    return config
+
+
+def ensure_topics(
+    bootstrap_servers: str,
+    *,
+    prefix: str = "",
+    agents: Iterable[str] = (),
+    fixed: bool = True,
+) -> TopicReport:
+    """Create the topics that are missing: all fixed ones (unless not `fixed`) and those of `agents`.
+
+    Idempotent; an existing topic is never changed, only compared.
+
+    Raises:
+        StackError: the broker cannot be reached, or refuses.
+    """
+    names = [*(TOPICS if fixed else ()), *(agent_tasks(agent) for agent in agents)]
+    specs = {full_name(prefix, name): spec_of(name) for name in names}
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+        try:
+            return _ensure(admin, specs)
+        finally:
+            admin.close()
+    except KafkaError as error:
+        msg = f"topics cannot be created on {bootstrap_servers}: {type(error).__name__}: {error}"
+        raise StackError(msg) from error
+
+
+def _ensure(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> TopicReport:
+    known = set(admin.list_topics())
+    existing = tuple(name for name in specs if name in known)
+    missing = tuple(name for name in specs if name not in known)
+    if missing:
+        _create(admin, {name: specs[name] for name in missing})
+    warnings = _differences(admin, {name: specs[name] for name in existing}) if existing else ()
+    return TopicReport(missing, existing, tuple(warnings))
+
+
+def _create(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> None:
+    request = {
+        name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": -1,  # the broker's default: 1 locally, what its owner chose elsewhere
+            "configs": topic_config(spec),
+        }
+        for name, spec in specs.items()
+    }
+    try:
+        admin.create_topics(request, timeout_ms=_CREATE_TIMEOUT_MS)
+    except TopicAlreadyExistsError:
+        # Another `up` or `agents apply` was faster with one of them; each of the others was still created.
+        pass
+    admin.wait_for_topics(list(specs))
+
+
+def _differences(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> Sequence[str]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in specs]
+    described = admin.describe_configs(resources, config_filter="all")["topic"]
+    partitions = {
+        topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(specs))
+    }
+    found: list[str] = []
+    for name, spec in specs.items():
+        if partitions.get(name) != spec.partitions:
+            found.append(
+                f"topic {name} has {partitions.get(name)} partitions, not {spec.partitions}"
+            )
+        wanted = topic_config(spec)
+        for key in ("retention.ms", "max.message.bytes", "cleanup.policy"):
+            actual = str(described[name][key]["value"])
+            if actual != wanted[key]:
+                found.append(
+                    f"topic {name} has {key}={actual}, Signalbox creates it with {wanted[key]}"
+                    + (
+                        "; an id seen longer ago than that is not recognised as a duplicate"
+                        if key == "retention.ms"
+                        else ""
+                    )
+                )
+    return found

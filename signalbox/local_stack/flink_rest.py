@@ -1,0 +1,111 @@
+"""The JobManager's REST API, as far as the stack needs it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from signalbox.errors import StackError
+
+_POLL_SECONDS: Final = 0.1
+ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkJob:
+    """A job as the cluster lists it; `started_at_ms` since the epoch."""
+
+    id: str
+    name: str
+    state: str
+    started_at_ms: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will not run again."""
+        return self.state in ENDED
+
+
+class FlinkRest:
+    """A client for one cluster. Every method raises `OSError` where nothing answers (httpx errors are converted)."""
+
+    def __init__(self, base_url: str, *, timeout_seconds: float = 5.0) -> None:
+        self.base_url = base_url
+        # No proxy from the environment: this is a loopback address.
+        self._client = httpx.Client(base_url=base_url, timeout=timeout_seconds, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def taskmanagers(self) -> tuple[str, ...]:
+        """Return the ids of the registered TaskManagers (a dead one stays until its heartbeat times out)."""
+        return tuple(item["id"] for item in self._get("/taskmanagers")["taskmanagers"])
+
+    def overview(self) -> dict[str, Any]:
+        """Return the cluster's numbers: `taskmanagers`, `slots-total`, `slots-available`, …"""
+        return self._get("/overview")
+
+    def jobs(self) -> tuple[FlinkJob, ...]:
+        """Return every job the JobManager remembers, the newest first."""
+        found = [
+            FlinkJob(job["jid"], job["name"], job["state"], job["start-time"])
+            for job in self._get("/jobs/overview")["jobs"]
+        ]
+        return tuple(sorted(found, key=lambda job: -job.started_at_ms))
+
+    def all_tasks_run(self, job_id: str) -> bool:
+        """Return whether every task of the job is RUNNING, which is when messages can flow."""
+        vertices = self._get(f"/jobs/{job_id}")["vertices"]
+        return bool(vertices) and all(vertex["status"] == "RUNNING" for vertex in vertices)
+
+    def failure(self, job_id: str) -> str:
+        """Return the first lines of the job's latest exception, empty if it has none."""
+        entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return "\n".join(str(entries[0]["stacktrace"]).splitlines()[:8]) if entries else ""
+
+    def stop_with_savepoint(self, job_id: str, folder: str, *, timeout_seconds: float) -> str:
+        """Stop a job and return the path of its savepoint.
+
+        Raises:
+            StackError: the savepoint failed or took too long; the job may still run.
+            OSError: nothing answers.
+        """
+        answer = self._post(f"/jobs/{job_id}/stop", {"targetDirectory": folder, "drain": False})
+        url = f"/jobs/{job_id}/savepoints/{answer['request-id']}"
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            found = self._get(url)
+            if found["status"]["id"] == "COMPLETED":
+                operation = found.get("operation") or {}
+                if location := operation.get("location"):
+                    return str(location).removeprefix("file:")
+                cause = operation.get("failure-cause", {}).get("stack-trace", "no reason given")
+                msg = f"the savepoint of job {job_id} failed: {str(cause).splitlines()[0]}"
+                raise StackError(msg)
+            time.sleep(_POLL_SECONDS)
+        msg = f"the savepoint of job {job_id} was not ready after {timeout_seconds:g} s"
+        raise StackError(msg)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job, without a savepoint."""
+        self._request("PATCH", f"/jobs/{job_id}", params={"mode": "cancel"})
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._request("GET", path)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._request("POST", path, json=body)
+
+    def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = self._client.request(method, path, **options)
+            response.raise_for_status()
+            found: dict[str, Any] = response.json() if response.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            msg = f"{method} {self.base_url}{path}: {error}"
+            raise OSError(msg) from error
+        return found
