@@ -1,9 +1,70 @@
-PYTHON ?= python3.11
+# Everything a person types. `make` alone lists it; `make test` is exactly what CI runs.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+READY := $(VENV)/.ready
+
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo sql test test-fast lint type check clean lock
+.PHONY: help setup up down demo sql test test-fast check bench docs lock clean
+
+# `make demo MODEL=llama3.2` lets an Ollama on its default port decide and write.
+ifdef MODEL
+export SIGNALBOX_MODEL__PROVIDER := ollama
+export SIGNALBOX_MODEL__NAME := $(MODEL)
+endif
 
 help: ## list what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## create .venv with everything; the CLI is .venv/bin/signalbox
+
+$(READY): requirements.lock pyproject.toml
+	@bash deploy/check-platform.sh "$(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+up: setup ## start broker, Flink, jobs and agents; Ctrl-C stops them
+	@$(BIN)/signalbox up
+
+down: setup ## stop what up or demo started, keeping its state in savepoints
+	@$(BIN)/signalbox down
+
+demo: setup ## watch leads travel through five agents, from nothing
+	@$(BIN)/signalbox demo
+
+sql: setup ## open Flink's SQL client on the running cluster
+	@$(BIN)/signalbox sql client
+
+test: setup check ## everything: checks, unit, contract, real broker and cluster, the demo
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not integration and not e2e"
+	@$(BIN)/pytest -q -m "integration or e2e"
+
+test-fast: setup ## unit and contract tests, without a broker
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not integration and not e2e"
+
+check: setup ## lint, format, types, import directions, SQL, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy signalbox connectors agents flink_jobs benchmarks
+	@$(BIN)/lint-imports --no-cache > /tmp/lint-imports.$$$$ || { cat /tmp/lint-imports.$$$$; rm -f /tmp/lint-imports.$$$$; exit 1; }; rm -f /tmp/lint-imports.$$$$
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+	@$(BIN)/codespell
+	@$(BIN)/interrogate -q tests
+
+bench: setup ## measure: added latency, calls in flight (ratios in one run)
+	@$(BIN)/python benchmarks/added_latency.py
+
+docs: setup ## write the JSON Schemas of the records
+	@$(BIN)/python -m signalbox.schemas
+
+lock: ## pin every dependency with hashes and without addresses
+	@$(BIN)/uv pip compile pyproject.toml --universal --all-extras --group test --group lint \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## remove the environment and every state of the local stack
+	@test ! -e .signalbox/stack.json || { echo "the stack runs; make down first"; exit 1; }
+	@rm -rf $(VENV) .signalbox

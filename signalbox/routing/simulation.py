@@ -123,6 +123,23 @@ class Simulation:
 
     def _carry_out(self, conversation_id: str, command: Command) -> None:
         match command:
+            case StorePending(sequence, message):
+                self.pending[conversation_id, sequence] = message
+            case DropPending(sequence):
+                del self.pending[conversation_id, sequence]
+            case Resume(sequence):
+                message = self.pending[conversation_id, sequence]
+                self._tick(conversation_id, MessageReady(sequence, message))
+            case AskModel():
+                self.questions[conversation_id] = command
+            case _:
+                self._keep(command)
+
+    def _keep(
+        self,
+        command: Dispatch | RecordDecision | EmitOutcome | EmitDeadLetter | EmitReview | Count,
+    ) -> None:
+        match command:
             case Dispatch():
                 self.dispatches.append(command)
             case RecordDecision(decision):
@@ -133,14 +150,5 @@ class Simulation:
                 self.dead_letters.append(dead_letter)
             case EmitReview(review):
                 self.reviews.append(review)
-            case AskModel():
-                self.questions[conversation_id] = command
-            case StorePending(sequence, message):
-                self.pending[conversation_id, sequence] = message
-            case DropPending(sequence):
-                del self.pending[conversation_id, sequence]
             case Count(name):
                 self.counts.append(name)
-            case Resume(sequence):
-                message = self.pending[conversation_id, sequence]
-                self._tick(conversation_id, MessageReady(sequence, message))

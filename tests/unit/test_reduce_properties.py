@@ -44,7 +44,9 @@ ACTIONS = st.one_of(
     st.tuples(st.just("fail"), CONVERSATION, st.booleans()),
     st.tuples(st.just("reply"), PICK, DATA, KIND, st.integers(0, 200)),
     st.tuples(st.just("forge"), PICK, DATA, CONVERSATION),
-    st.tuples(st.just("resolve"), CONVERSATION, st.sampled_from(["left", "maker", "NONE", "ghost"])),
+    st.tuples(
+        st.just("resolve"), CONVERSATION, st.sampled_from(["left", "maker", "NONE", "ghost"])
+    ),
     st.tuples(st.just("time"), st.sampled_from([1, 30, 61, 301, 601])),
     st.tuples(st.just("restart")),
     st.tuples(st.just("definitions"), st.booleans()),
@@ -64,7 +66,9 @@ class History:
         getattr(self, name)(*arguments)
 
     def send(self, number, conversation, data, target):
-        self._send(message(f"{conversation}/m-{number}", data, conversation=conversation, target=target))
+        self._send(
+            message(f"{conversation}/m-{number}", data, conversation=conversation, target=target)
+        )
 
     def answer(self, conversation, name):
         if conversation in self.world.questions:
@@ -82,7 +86,9 @@ class History:
             task = self.world.dispatches[pick % len(self.world.dispatches)].task
             number = 1 if kind == "task.status" else 0
             inner = {"data": task.data, "reason": "r"} if kind == "task.escalated" else data
-            self._send(reply(task, inner, kind=kind, id=reply_id(task.id, number), tokensused=tokens))
+            self._send(
+                reply(task, inner, kind=kind, id=reply_id(task.id, number), tokensused=tokens)
+            )
 
     def forge(self, pick, data, conversation):
         if self.world.dispatches:
@@ -111,7 +117,9 @@ class History:
         """Give definitions and let every deadline pass, so that whatever can end has ended."""
         self.definitions(False)
         for _ in range(300):
-            if not any(self.world.state_of(c).is_open or self.world.pending for c in self.world.blobs):
+            if not any(
+                self.world.state_of(c).is_open or self.world.pending for c in self.world.blobs
+            ):
                 return
             self.world.pass_time(601)
         raise AssertionError("a conversation never ends")
@@ -133,7 +141,9 @@ def test_history_ends_with_every_message_in_exactly_one_place(has_definitions, a
 
     assert not world.pending
     episodes = {c: world.state_of(c).episode for c in world.blobs}
-    assert Counter(o.conversation_id for o in world.outcomes) == {c: n for c, n in episodes.items() if n}
+    assert Counter(o.conversation_id for o in world.outcomes) == {
+        c: n for c, n in episodes.items() if n
+    }
     assert len({(o.conversation_id, o.episode) for o in world.outcomes}) == len(world.outcomes)
     dispatched = {d.task.causationid for d in world.dispatches}
     dead = [d.message_id for d in world.dead_letters if d.reason != "late"]
