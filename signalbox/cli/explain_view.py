@@ -1,0 +1,163 @@
+"""Why one message went where it went, from the facts; written as lines or JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from signalbox.cli.facts import Fact
+from signalbox.cli.screen import Line
+from signalbox.cli.trace_view import duration
+from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.decision import NONE, Candidate, Decision
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.record import rfc3339, to_epoch_ms
+from signalbox.contracts.review import Review
+from signalbox.topics import AGENT_MESSAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything the topics say about the deciding of one message. `asked_for` is the id as given: the message's or its task's."""
+
+    asked_for: str
+    message_id: str
+    message: Envelope | None
+    arrived_ms: int | None
+    decisions: tuple[Decision, ...]
+    reviews: tuple[Review, ...]
+    dead_letters: tuple[DeadLetter, ...]
+
+
+def explanation_of(identifier: str, facts: Iterable[Fact]) -> Explanation | None:
+    """Find the message `identifier` (or the message whose task that is); None when no topic knows it."""
+    known = sorted(facts, key=lambda fact: (fact.at_ms, fact.offset))
+    message_id = _message_of(identifier, known)
+    arrival = next((fact for fact in known if _is_message(fact, message_id)), None)
+    bodies = [fact.body for fact in known]
+    decisions = tuple(b for b in bodies if isinstance(b, Decision) and b.message_id == message_id)
+    reviews = tuple(b for b in bodies if isinstance(b, Review) and b.message.id == message_id)
+    dead = tuple(
+        b for b in bodies if isinstance(b, DeadLetter) and b.message_id in {message_id, identifier}
+    )
+    if arrival is None and not (decisions or reviews or dead):
+        return None
+    message = arrival.body if arrival is not None and isinstance(arrival.body, Envelope) else None
+    arrived_ms = arrival.at_ms if arrival is not None else None
+    return Explanation(identifier, message_id, message, arrived_ms, decisions, reviews, dead)
+
+
+def _message_of(identifier: str, facts: list[Fact]) -> str:
+    for fact in facts:
+        is_task = fact.task_agent is not None and isinstance(fact.body, Envelope)
+        if is_task and isinstance(fact.body, Envelope) and fact.body.id == identifier:
+            return fact.body.causationid or identifier
+    return identifier
+
+
+def _is_message(fact: Fact, message_id: str) -> bool:
+    if fact.topic != AGENT_MESSAGES or not isinstance(fact.body, Envelope):
+        return False
+    return fact.body.id == message_id
+
+
+def lines_of(explanation: Explanation) -> Iterator[Line]:
+    """Write the explanation for a person."""
+    message = explanation.message
+    if message is not None:
+        yield Line(f"{message.type}  {message.id}", "bold")
+        yield Line(f"from {message.source} in conversation {message.subject}")
+    else:
+        yield Line(f"{explanation.message_id}  (no longer on agent_messages)", "bold")
+    if explanation.asked_for != explanation.message_id:
+        yield Line(f"task {explanation.asked_for} was made of it")
+    for decision in explanation.decisions:
+        yield Line("")
+        yield from _decision_lines(decision, explanation.arrived_ms)
+    for review in explanation.reviews:
+        yield Line("")
+        yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")
+        if not explanation.decisions:
+            yield from _candidate_lines(review.candidates)
+    for dead in explanation.dead_letters:
+        yield Line("")
+        yield Line(f"dead letter {dead.reason} on {dead.topic}: {dead.detail}", "red")
+    if not (explanation.decisions or explanation.reviews or explanation.dead_letters):
+        yield Line("")
+        yield Line("not decided yet: it waits for a model, its turn, or definitions", "yellow")
+
+
+def _decision_lines(decision: Decision, arrived_ms: int | None) -> Iterator[Line]:
+    style = "bold yellow" if decision.agent == NONE else "bold green"
+    slot = "" if decision.slot == "route" else f" (slot {decision.slot})"
+    yield Line(f"→ {decision.agent}{slot}", style)
+    rows = [("path", _path(decision)), ("reason", decision.reason), *_model_rows(decision)]
+    rows.append(("definitions", decision.definitions_digest))
+    when = rfc3339(decision.decided_at)
+    if arrived_ms is not None:
+        waited = max(0, to_epoch_ms(decision.decided_at) - arrived_ms)
+        when += f", {duration(waited)} after it arrived"
+    rows.append(("decided", f"{when}; {decision.hop} hops so far"))
+    for name, value in rows:
+        yield Line(f"  {name:<12} {value}")
+    yield from _candidate_lines(decision.candidates)
+
+
+def _path(decision: Decision) -> str:
+    meanings = {
+        "explicit": "the message names its target",
+        "contract": "the input contracts decided, no model was asked",
+        "cache": "an equal question was answered before",
+        "model": "more than one contract accepts the data, so a model was asked",
+        "human": "a person decided",
+    }
+    meaning = meanings.get(decision.path)
+    if decision.path == "model" and sum(one.accepted for one in decision.candidates) <= 1:
+        meaning = "a model was asked"
+    return f"{decision.path}: {meaning}" if meaning else decision.path
+
+
+def _model_rows(decision: Decision) -> Iterator[tuple[str, str]]:
+    if decision.model is None:
+        return
+    calls = "1 attempt" if decision.attempts == 1 else f"{decision.attempts} attempts"
+    tokens = f"{decision.tokens_in} tokens in, {decision.tokens_out} out"
+    cached = ", answered from the cache" if decision.cached else ""
+    yield "model", f"{decision.model}, {calls}, {duration(decision.latency_ms)}, {tokens}{cached}"
+    if decision.confidence is not None:
+        yield "confidence", f"{decision.confidence:.2f}"
+    if decision.answer is not None:
+        yield "answer", decision.answer
+    if decision.prompt_digest is not None:
+        yield "prompt", decision.prompt_digest
+
+
+def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[Line]:
+    if not candidates:
+        return
+    yield Line("  candidates, in order")
+    width = max(len(candidate.agent) for candidate in candidates)
+    for candidate in candidates:
+        mark = "✓" if candidate.accepted else "✗"
+        notes = ["accepts"] if candidate.accepted else list(candidate.violations)
+        if candidate.score is not None:
+            notes.insert(0, f"score {candidate.score:.2f}")
+        style = "green" if candidate.accepted else "dim"
+        yield Line(f"    {mark} {candidate.agent:<{width}}  {'; '.join(notes)}", style)
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Write the explanation for programs: the records as they are on their topics."""
+    message = explanation.message
+    return {
+        "message_id": explanation.message_id,
+        "message": message.model_dump(mode="json", exclude_none=True) if message else None,
+        "decisions": [_record(decision) for decision in explanation.decisions],
+        "reviews": [_record(review) for review in explanation.reviews],
+        "dead_letters": [_record(dead) for dead in explanation.dead_letters],
+    }
+
+
+def _record(record: Decision | Review | DeadLetter) -> dict[str, Any]:
+    return record.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,71 @@
+"""What commands share: settings with readable errors, the broker they talk to, and how JSON is printed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import ValidationError
+
+from signalbox.errors import ConfigurationError
+from signalbox.settings import Settings
+
+if TYPE_CHECKING:
+    from connectors.broker import Broker
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and `.env`.
+
+    Raises:
+        ConfigurationError: naming the variable, its value and what is right.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{variable_of(item['loc'])}={_shown(item)}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False)
+        ]
+        msg = "; ".join(lines) + "; set it right or unset it, then `signalbox config show`"
+        raise ConfigurationError(msg) from None
+
+
+def variable_of(path: tuple[int | str, ...]) -> str:
+    """Return the environment variable of a setting: `("kafka", "port")` is `SIGNALBOX_KAFKA__PORT`."""
+    return "SIGNALBOX_" + "__".join(str(part).upper() for part in path)
+
+
+def open_broker(settings: Settings) -> Broker:
+    """Return the Kafka that the settings name; nothing is connected yet."""
+    from connectors.kafka import KafkaBroker  # noqa: PLC0415 (slow to import)
+
+    return KafkaBroker(settings.kafka.servers)
+
+
+def now() -> datetime:
+    """Return the moment, in UTC. The only clock that commands read."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id, `<prefix>-<16 hex digits>`."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Say something to the person, on stderr, so that stdout stays the result."""
+    typer.echo(text, err=True)
+
+
+def _shown(item: Any) -> str:
+    # Secrets must not appear in an error either.
+    return "…" if "api_key" in item["loc"] else repr(item.get("input"))
