@@ -1,0 +1,128 @@
+"""Definitions as they arrive on `agent_registry`: parts and manifests in broadcast state, compiled rules in memory.
+
+A manifest becomes active once every definition it names is there. The last three stay, so that a message in flight
+finishes under the version that admitted it. Whatever else is on the topic is logged and ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+import orjson
+from pydantic import ValidationError
+
+from signalbox.contracts.registry import MANIFEST_KEY, AgentRecord, Manifest
+from signalbox.definitions.fleet import ActiveSet
+from signalbox.routing.rules import KEPT_VERSIONS, EnginePolicy, Rulebook, Rules
+
+LOG = logging.getLogger(__name__)
+
+HISTORY_KEY: Final = "active_manifests"
+"""In broadcast state: a JSON array of the active manifest and its predecessors, newest first, each as text."""
+
+
+class ReadableParts(Protocol):
+    """What may be read of the broadcast state while a message is processed."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return the value under `key`."""
+
+
+class Parts(ReadableParts, Protocol):
+    """The broadcast state while a registry record is processed."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep `value` under `key`."""
+
+    def remove(self, key: str) -> None:
+        """Forget `key`."""
+
+
+class Definitions:
+    """The rulebook of one subtask. `rulebook.current` is None until the first manifest is complete."""
+
+    def __init__(self, engine: EnginePolicy) -> None:
+        self._engine = engine
+        self._is_restored = False
+        self.rulebook = Rulebook()
+
+    def restore(self, parts: ReadableParts) -> None:
+        """Rebuild the rulebook from broadcast state, once per start of the operator."""
+        if self._is_restored:
+            return
+        self._is_restored = True
+        for manifest in reversed(_history(parts)):
+            self._activate(manifest, parts)
+
+    def take(self, key: str | None, value: bytes | None, parts: Parts) -> None:
+        """Take one record of `agent_registry`; never raises on what it holds."""
+        self.restore(parts)
+        if key is None:
+            LOG.warning("agent_registry: a record without a key was ignored")
+        elif value is None:
+            self._forget(key, parts)
+        elif self._keep(key, value, parts):
+            self._activate_latest(parts)
+
+    def _keep(self, key: str, value: bytes, parts: Parts) -> bool:
+        try:
+            record: Manifest | AgentRecord = (
+                Manifest.from_json(value) if key == MANIFEST_KEY else AgentRecord.from_json(value)
+            )
+        except ValidationError as error:
+            LOG.warning("agent_registry: record %r was ignored: %s", key, error)
+            return False
+        if isinstance(record, AgentRecord) and record.key != key:
+            LOG.warning("agent_registry: record %r holds %r and was ignored", key, record.key)
+            return False
+        parts.put(key, value)
+        return True
+
+    def _forget(self, key: str, parts: Parts) -> None:
+        named = {
+            f"{name}@{digest}"
+            for manifest in _history(parts)
+            for name, digest in manifest.agents.items()
+        }
+        if key == MANIFEST_KEY or key in named:
+            LOG.warning("agent_registry: the tombstone of %r was ignored: it is in use", key)
+        else:
+            parts.remove(key)
+
+    def _activate_latest(self, parts: Parts) -> None:
+        raw = parts.get(MANIFEST_KEY)
+        if raw is None:
+            return
+        manifest: Manifest = Manifest.from_json(raw)
+        current = self.rulebook.current
+        if (current is not None and current.digest == manifest.digest) or not self._activate(
+            manifest, parts
+        ):
+            return
+        kept = [old for old in _history(parts) if old.digest != manifest.digest]
+        history = [manifest, *kept][:KEPT_VERSIONS]
+        parts.put(HISTORY_KEY, orjson.dumps([old.to_json().decode() for old in history]))
+
+    def _activate(self, manifest: Manifest, parts: ReadableParts) -> bool:
+        try:
+            active = ActiveSet.from_records(manifest, _records(manifest, parts))
+            if active is None:
+                return False
+            self.rulebook = self.rulebook.activate(Rules.compile(active, self._engine))
+        except ValueError as error:  # pydantic's error is one
+            LOG.warning("agent_registry: manifest %s was ignored: %s", manifest.digest, error)
+            return False
+        LOG.info("manifest %s is active: %s", manifest.digest, ", ".join(sorted(active.agents)))
+        return True
+
+
+def _history(parts: ReadableParts) -> list[Manifest]:
+    raw = parts.get(HISTORY_KEY)
+    return [] if raw is None else [Manifest.from_json(text) for text in orjson.loads(raw)]
+
+
+def _records(manifest: Manifest, parts: ReadableParts) -> dict[str, AgentRecord]:
+    keys = (f"{name}@{digest}" for name, digest in manifest.agents.items())
+    found = ((key, parts.get(key)) for key in keys)
+    return {key: AgentRecord.from_json(raw) for key, raw in found if raw is not None}

@@ -1,0 +1,168 @@
+"""Route: the decision operator. Messages keyed by shard meet definitions by broadcast; rows for the sink come out.
+
+This module is Flink's side of it: state descriptors, timers, metrics. What happens to a message is in `router.py`.
+A finished model call leaves with the next element of its shard or with a processing-time timer, armed only while the shard is busy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pyflink.common import Row, Time, Types
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
+
+from connectors.caching_model import CachingChatModel
+from connectors.models import chat_model_from
+from flink_jobs.operators.definitions import Definitions
+from flink_jobs.operators.keyed_store import KeyedStore
+from flink_jobs.operators.metrics import Metrics
+from flink_jobs.operators.model_calls import ModelCalls, now_ms
+from flink_jobs.operators.output import BYTES, as_row
+from flink_jobs.operators.router import Router
+from flink_jobs.operators.rows import OutputRow, Rows
+from flink_jobs.operators.tick_reducer import TickReducer
+from signalbox import topics
+from signalbox.contracts.envelope import Envelope
+from signalbox.routing.reduce import reduce
+from signalbox.routing.rules import EnginePolicy
+from signalbox.routing.ticks import Origin
+from signalbox.settings import ModelSettings, Settings
+
+REGISTRY = MapStateDescriptor("registry", Types.STRING(), BYTES)
+
+STATE_TTL_MS = topics.spec_of(topics.AGENT_MESSAGES).retention_ms + topics.DAY_MS
+"""How long a conversation is remembered after its last message: longer than the topic keeps a duplicate of it."""
+
+CACHED_ANSWERS = 10_000
+BACK_PRESSURE_SECONDS = 0.005
+FORGET_INTERVAL_MS = 60 * 60 * 1000
+
+
+class Route(KeyedBroadcastProcessFunction):
+    """`decode.KEYED_TYPE` × (registry key, record) → rows of `orchestrator_output`."""
+
+    def __init__(self, settings: Settings) -> None:
+        # This object travels in the job graph: no secret may be in it.
+        self._settings = settings.model_copy(update={"model": _without_secret(settings.model)})
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Start the model calls; the key comes from the worker's own environment."""
+        settings = self._settings
+        model_settings = _with_secret(settings.model)
+        self._calls = ModelCalls(
+            lambda: CachingChatModel(chat_model_from(model_settings), CACHED_ANSWERS),
+            slots=settings.model.max_in_flight,
+            max_waiting=settings.routing.max_waiting,
+        )
+        self._calls.start()
+        self._metrics = Metrics(runtime_context.get_metrics_group(), self._calls)
+        self._definitions = Definitions(_engine_policy(settings))
+        self._router = Router(
+            _keyed_store(runtime_context),
+            self._calls,
+            TickReducer(reduce, Rows(settings.kafka.topic_prefix)),
+            count=self._metrics.count,
+            state_ttl_ms=STATE_TTL_MS,
+        )
+        self._forget_at_ms = now_ms() + FORGET_INTERVAL_MS
+
+    def close(self) -> None:
+        """End the model calls; a restored job asks again for what was in flight."""
+        if hasattr(self, "_calls"):
+            self._calls.close()
+
+    def process_element(
+        self, value: Any, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
+    ) -> Iterator[Row]:
+        """Route one message, or do what a pulse is for."""
+        shard, raw, topic, partition, offset, key = value
+        moment_ms = now_ms()
+        yield from self._touched(shard, moment_ms, ctx)
+        if raw is None:
+            self._on_pulse(moment_ms)
+        else:
+            if self._calls.is_full:
+                time.sleep(BACK_PRESSURE_SECONDS)
+            origin = Origin(topic, partition, offset, key)
+            message = Envelope.from_json(raw)
+            yield from _as_rows(self._router.message(shard, message, origin, moment_ms))
+        self._arm(shard, moment_ms, ctx)
+
+    def process_broadcast_element(
+        self, value: Any, ctx: KeyedBroadcastProcessFunction.Context
+    ) -> Iterable[Row]:
+        """Take one record of `agent_registry`."""
+        key, record = value
+        self._definitions.take(key, record, ctx.get_broadcast_state(REGISTRY))
+        return ()
+
+    def on_timer(
+        self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext
+    ) -> Iterator[Row]:
+        """Let finished calls of a busy shard out. A generator, because Flink iterates what it returns."""
+        shard = ctx.get_current_key()
+        moment_ms = now_ms()
+        yield from self._touched(shard, moment_ms, ctx)
+        self._router.memory(shard).is_armed = False
+        self._arm(shard, moment_ms, ctx)
+
+    def _touched(
+        self, shard: int, moment_ms: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
+    ) -> Iterator[Row]:
+        self._definitions.restore(ctx.get_broadcast_state(REGISTRY))
+        self._router.rulebook = self._definitions.rulebook
+        return _as_rows(self._router.touch(shard, moment_ms))
+
+    def _arm(
+        self, shard: int, moment_ms: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
+    ) -> None:
+        memory = self._router.memory(shard)
+        if not memory.is_armed and self._calls.is_busy(shard):
+            memory.is_armed = True
+            due_ms = moment_ms + self._calls.interval_ms
+            ctx.timer_service().register_processing_time_timer(due_ms)
+
+    def _on_pulse(self, moment_ms: int) -> None:
+        self._metrics.update()
+        if moment_ms >= self._forget_at_ms:
+            self._forget_at_ms = moment_ms + FORGET_INTERVAL_MS
+            self._router.forget_expired(moment_ms)
+
+
+def _as_rows(rows: list[OutputRow]) -> Iterator[Row]:
+    return map(as_row, rows)
+
+
+def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
+    conversations = MapStateDescriptor("conversations", Types.STRING(), BYTES)
+    conversations.enable_time_to_live(
+        StateTtlConfig.new_builder(Time.milliseconds(STATE_TTL_MS)).build()
+    )
+    return KeyedStore(
+        conversations=runtime_context.get_map_state(conversations),
+        pending=runtime_context.get_map_state(
+            MapStateDescriptor("pending", Types.STRING(), BYTES)
+        ),
+        deadlines=runtime_context.get_map_state(
+            MapStateDescriptor("deadlines", Types.STRING(), Types.LONG())
+        ),
+    )
+
+
+def _engine_policy(settings: Settings) -> EnginePolicy:
+    return EnginePolicy(
+        policy=settings.routing.policy,
+        model_timeout_seconds=settings.model.timeout_seconds,
+        model_max_attempts=settings.model.max_attempts,
+    )
+
+
+def _without_secret(model: ModelSettings) -> ModelSettings:
+    return model.model_copy(update={"api_key": None})
+
+
+def _with_secret(model: ModelSettings) -> ModelSettings:
+    return model.model_copy(update={"api_key": Settings().model.api_key})

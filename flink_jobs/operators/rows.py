@@ -1,0 +1,108 @@
+"""What leaves the job: one row per record of the sink `orchestrator_output`: topic, key, value, headers.
+
+The sink takes the topic from the row. A topic outside its pattern would stop the job in a loop, so a name is checked here, before the sink.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from signalbox import topics
+from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.decision import Decision
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.outcome import Outcome
+from signalbox.contracts.review import Review
+from signalbox.routing.commands import (
+    Command,
+    Dispatch,
+    EmitDeadLetter,
+    EmitOutcome,
+    EmitReview,
+    RecordDecision,
+)
+
+_WRITABLE: Final = re.compile(
+    "|".join(
+        (
+            f"{topics.AGENT_TASKS_PREFIX}[a-z][a-z0-9_]{{0,62}}",
+            topics.AGENT_DECISIONS,
+            topics.AGENT_OUTCOMES,
+            topics.AGENT_REVIEW,
+            topics.AGENT_MESSAGES_DLQ,
+        )
+    )
+)
+
+
+class OutputRow(NamedTuple):
+    """One record to write. `topic` carries the prefix; `key` is the conversation id where there is one."""
+
+    topic: str
+    key: str | None
+    value: bytes
+    headers: Mapping[str, bytes]
+
+
+class Rows:
+    """Turns commands into output rows under one topic prefix."""
+
+    def __init__(self, topic_prefix: str) -> None:
+        self._prefix = topic_prefix
+
+    def of(self, command: Command) -> OutputRow | None:
+        """Return the row that carries `command` out, or None for a command that writes nothing.
+
+        Raises:
+            ValueError: the topic is not one the job may write to.
+        """
+        match command:
+            case Dispatch(agent, task):
+                return self._row(
+                    topics.agent_tasks(agent), task.subject, task.to_json(), task.headers()
+                )
+            case RecordDecision(decision):
+                return self.decision(decision)
+            case EmitOutcome(outcome):
+                return self.outcome(outcome)
+            case EmitDeadLetter(dead_letter):
+                return self.dead_letter(dead_letter)
+            case EmitReview(review):
+                return self.review(review)
+        return None
+
+    def decision(self, decision: Decision) -> OutputRow:
+        """Return the row for `agent_decisions`."""
+        headers = {"ce_id": decision.message_id.encode()}
+        return self._row(
+            topics.AGENT_DECISIONS, decision.conversation_id, decision.to_json(), headers
+        )
+
+    def outcome(self, outcome: Outcome) -> OutputRow:
+        """Return the row for `agent_outcomes`."""
+        return self._row(topics.AGENT_OUTCOMES, outcome.conversation_id, outcome.to_json(), {})
+
+    def review(self, review: Review) -> OutputRow:
+        """Return the row for `agent_review`."""
+        message: Envelope = review.message
+        return self._row(
+            topics.AGENT_REVIEW, review.conversation_id, review.to_json(), message.headers()
+        )
+
+    def dead_letter(self, dead_letter: DeadLetter) -> OutputRow:
+        """Return the row for `agent_messages_dlq`; the key is the conversation, else the key it came with."""
+        headers = {"reason": dead_letter.reason.encode()}
+        if dead_letter.message_id is not None:
+            headers["ce_id"] = dead_letter.message_id.encode("utf-8", "replace")
+        key = dead_letter.conversation_id or dead_letter.key
+        return self._row(topics.AGENT_MESSAGES_DLQ, key, dead_letter.to_json(), headers)
+
+    def _row(
+        self, topic: str, key: str | None, value: bytes, headers: Mapping[str, bytes]
+    ) -> OutputRow:
+        if not _WRITABLE.fullmatch(topic):
+            msg = f"topic {topic!r} is not one the orchestrator writes to; an agent's name is ^[a-z][a-z0-9_]{{0,62}}$"
+            raise ValueError(msg)
+        return OutputRow(topics.full_name(self._prefix, topic), key, value, headers)

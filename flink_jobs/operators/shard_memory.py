@@ -1,0 +1,86 @@
+"""What a subtask keeps in memory of one shard; all of it can be rebuilt from keyed state.
+
+A miss in keyed state costs a round trip to the JVM, more than everything else done for a message. So memory knows which
+conversations state holds, keeps the last ones decoded, and mirrors the deadlines in order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from signalbox.routing.state import Conversation
+
+RECENT: Final = 256
+"""Decoded conversations kept per shard."""
+
+
+class DueTimes:
+    """Conversations by their next deadline. An entry may be earlier than the real deadline, never later."""
+
+    def __init__(self) -> None:
+        self._due_ms: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+
+    def __getitem__(self, conversation: str) -> int | None:
+        """Return the entry of `conversation` in ms since 1970, None when it has none."""
+        return self._due_ms.get(conversation)
+
+    def set(self, conversation: str, due_ms: int) -> None:
+        """Enter or move `conversation`."""
+        self._due_ms[conversation] = due_ms
+        heapq.heappush(self._heap, (due_ms, conversation))
+
+    def drop(self, conversation: str) -> None:
+        """Forget `conversation`."""
+        self._due_ms.pop(conversation, None)
+
+    def take_due(self, now_ms: int) -> Iterator[str]:
+        """Return every conversation whose entry has passed; the entries stay until they are set or dropped."""
+        while self._heap and self._heap[0][0] <= now_ms:
+            due_ms, conversation = heapq.heappop(self._heap)
+            if self._due_ms.get(conversation) == due_ms:
+                yield conversation
+
+
+class ShardMemory:
+    """The memory of one shard. `is_armed` says that a timer is registered; in state it would outlive the timer."""
+
+    __slots__ = ("_known", "_recent", "due", "is_armed", "waiting_for_definitions")
+
+    def __init__(
+        self, conversations: Iterable[str], deadlines: Mapping[str, int], now_ms: int
+    ) -> None:
+        self._known = dict.fromkeys(conversations, now_ms)
+        self._recent: OrderedDict[str, Conversation] = OrderedDict()
+        self.due = DueTimes()
+        for conversation, due_ms in deadlines.items():
+            self.due.set(conversation, due_ms)
+        self.waiting_for_definitions: set[str] = set()
+        self.is_armed = False
+
+    def knows(self, conversation: str) -> bool:
+        """Say whether state may hold `conversation`; False means it cannot."""
+        return conversation in self._known
+
+    def recent(self, conversation: str) -> Conversation | None:
+        """Return the conversation as it was last written or read, when it is among the recent ones."""
+        state = self._recent.get(conversation)
+        if state is not None:
+            self._recent.move_to_end(conversation)
+        return state
+
+    def remember(self, state: Conversation, now_ms: int | None = None) -> None:
+        """Keep `state`; with `now_ms` it was just written to keyed state."""
+        if now_ms is not None:
+            self._known[state.id] = now_ms
+        self._recent[state.id] = state
+        self._recent.move_to_end(state.id)
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+    def forget_before(self, moment_ms: int) -> None:
+        """Forget conversations last written before `moment_ms`: their state has expired."""
+        self._known = {name: at for name, at in self._known.items() if at >= moment_ms}

@@ -1,0 +1,79 @@
+"""The job `orchestrate`: every message of `agent_messages` goes to the agent that acts next.
+
+    agent_messages → decode ─┬─► route ─┬─► orchestrator_output (agent_tasks_<agent>, agent_decisions, …)
+             pulse ──────────┘     ▲    │
+             agent_registry ───────┘    └── dead letters of decode
+
+Submit it with `flink run -py flink_jobs/orchestrate.py`; settings come from the environment (`SIGNALBOX_…`).
+"""
+
+from __future__ import annotations
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream
+from pyflink.table import StreamTableEnvironment
+
+from flink_jobs.environment import stream_environment
+from flink_jobs.operators.decode import KEYED_TYPE, Decode
+from flink_jobs.operators.output import OUTPUT_TYPE, joined
+from flink_jobs.operators.pulse import ToEveryShard
+from flink_jobs.operators.route import REGISTRY, Route
+from flink_jobs.sql_files import table_ddl
+from signalbox.settings import Settings
+
+JOB_NAME = "orchestrate"
+TABLES = ("agent_messages", "agent_registry", "orchestrator_output", "pulse")
+
+
+def main() -> None:
+    """Build the job and submit it."""
+    settings = Settings()
+    env = stream_environment(settings)
+    tables = StreamTableEnvironment.create(env)
+    for statement in table_ddl(settings, *TABLES):
+        tables.execute_sql(statement)
+
+    decoded = decode(tables, settings)
+    routed = route(decoded, pulse(tables), registry(tables), settings)
+    write(tables, joined(routed, decoded))
+    env.execute(JOB_NAME)
+
+
+def decode(tables: StreamTableEnvironment, settings: Settings) -> DataStream:
+    """Messages by shard; what cannot be decoded is a dead letter on the side."""
+    query = "SELECT conversation_key, envelope, topic, partition_id, record_offset FROM agent_messages"
+    records = tables.to_data_stream(tables.sql_query(query))
+    operator = Decode(settings.kafka.topic_prefix)
+    return records.process(operator, KEYED_TYPE).name("decode").uid("decode")
+
+
+def pulse(tables: StreamTableEnvironment) -> DataStream:
+    """Half a second's beat, for every shard."""
+    beats = tables.to_data_stream(tables.from_path("pulse"))
+    return beats.flat_map(ToEveryShard(), KEYED_TYPE).name("pulse").uid("pulse")
+
+
+def registry(tables: StreamTableEnvironment) -> DataStream:
+    """Definitions and manifests as they are applied."""
+    return tables.to_data_stream(tables.sql_query("SELECT registry_key, record FROM agent_registry"))
+
+
+def route(
+    messages: DataStream, beats: DataStream, definitions: DataStream, settings: Settings
+) -> DataStream:
+    """The decision: which agent acts next, or why none."""
+    by_shard = messages.union(beats).key_by(lambda row: row[0], Types.INT())
+    operator = Route(settings)
+    routed = by_shard.connect(definitions.broadcast(REGISTRY)).process(operator, OUTPUT_TYPE)
+    return routed.name("route").uid("route")
+
+
+def write(tables: StreamTableEnvironment, rows: DataStream) -> None:
+    """Every row to the topic it names."""
+    statements = tables.create_statement_set()
+    statements.add_insert("orchestrator_output", tables.from_data_stream(rows))
+    statements.attach_as_datastream()
+
+
+if __name__ == "__main__":
+    main()
