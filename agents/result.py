@@ -13,7 +13,7 @@ ReplyStatus = Literal["success", "partial"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The work is done: `data` becomes a message of the definition's output type, once the output contract accepts it."""
+    """The work is done: `data` becomes a message of the output type, once the output contract accepts it."""
 
     data: Mapping[str, Any]
     tokens_used: int = 0

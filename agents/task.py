@@ -1,4 +1,4 @@
-"""What a handler is given: the `Task` (one envelope, one attempt) and the `Context` (everything outside it may touch)."""
+"""What a handler is given: the `Task` (one envelope, one attempt) and the `Context` (all it may touch besides)."""
 
 from __future__ import annotations
 
@@ -67,4 +67,4 @@ class Context:
 
 
 Handler = Callable[[Task, Context], Awaitable[HandlerResult]]
-"""How the runner calls a handler. `RetryableError` counts as Retry, `TerminalError` as Terminal, anything else as Retry."""
+"""How the runner calls a handler. `TerminalError` counts as Terminal; every other exception as Retry."""

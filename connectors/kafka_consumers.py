@@ -1,0 +1,179 @@
+"""Kafka's consumers through kafka-python: a group member with offsets by hand, and a reader without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import kafka
+from kafka.structs import TopicPartition
+
+from connectors.broker import CommittedOffset, ConsumedRecord, Partition
+from connectors.kafka_client import (
+    MAX_REQUEST_BYTES,
+    KafkaMembership,
+    common_options,
+    errors_translated,
+    to_client,
+)
+
+_SESSION_TIMEOUT_MS: Final = 10_000
+_HEARTBEAT_INTERVAL_MS: Final = 2_000
+_CALL_TIMEOUT_MS: Final = 30_000
+
+# The client has no types; naming it Any once keeps the calls readable.
+_KafkaConsumer: Any = kafka.KafkaConsumer
+
+
+def _consumer_options(servers: str) -> dict[str, Any]:
+    return {
+        **common_options(servers),
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "max_partition_fetch_bytes": MAX_REQUEST_BYTES,
+    }
+
+
+def _record(record: Any) -> ConsumedRecord:
+    return ConsumedRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        dict(record.headers or ()),
+        record.timestamp,
+    )
+
+
+def _polled(consumer: Any, timeout_seconds: float, max_records: int) -> list[ConsumedRecord]:
+    with errors_translated():
+        found = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
+    return [_record(record) for records in found.values() for record in records]
+
+
+class KafkaGroupConsumer:
+    """A group member with offsets by hand.
+
+    With `instance` it is a static member: a process killed and started again takes its partitions back at once,
+    instead of after the dead one's session timeout, and the old one is fenced.
+    """
+
+    def __init__(
+        self, servers: str, group: str, topics: Sequence[str], instance: str | None
+    ) -> None:
+        with errors_translated():
+            self._consumer = _KafkaConsumer(
+                *topics,
+                **_consumer_options(servers),
+                group_id=group,
+                group_instance_id=instance,
+                session_timeout_ms=_SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=_HEARTBEAT_INTERVAL_MS,
+            )
+
+    def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
+        """Return what is there; see `connectors.broker.GroupConsumer.poll`."""
+        return _polled(self._consumer, timeout_seconds, max_records)
+
+    def assignment(self) -> frozenset[Partition]:
+        """Return the partitions assigned at the last poll."""
+        return frozenset(Partition(*partition) for partition in self._consumer.assignment())
+
+    def membership(self) -> KafkaMembership:
+        """Return who this member is in the group now."""
+        return KafkaMembership(self._consumer.group_metadata())
+
+    def committed(self, partitions: Iterable[Partition]) -> Mapping[Partition, CommittedOffset]:
+        """Return what the group committed; waits for a transaction that is just ending."""
+        found: dict[Partition, CommittedOffset] = {}
+        for partition in partitions:
+            with errors_translated():
+                committed = self._consumer.committed(
+                    TopicPartition(*partition), metadata=True, timeout_ms=_CALL_TIMEOUT_MS
+                )
+            if committed is not None and committed.offset >= 0:
+                found[partition] = CommittedOffset(committed.offset, committed.metadata or "")
+        return found
+
+    def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
+        """Commit outside a transaction."""
+        with errors_translated():
+            self._consumer.commit(to_client(offsets), timeout_ms=_CALL_TIMEOUT_MS)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read from `offset` next."""
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of these until resumed; membership stays."""
+        self._consumer.pause(*(TopicPartition(*partition) for partition in partitions))
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Undo `pause`."""
+        self._consumer.resume(*(TopicPartition(*partition) for partition in partitions))
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Return the offset after the last committed record of each."""
+        return _end_offsets(self._consumer, partitions)
+
+    def close(self) -> None:
+        """Let go; a static member keeps its partitions for its next start until the session times out."""
+        with errors_translated():
+            self._consumer.close(autocommit=False, timeout_ms=5000)
+
+
+class KafkaLogReader:
+    """Reads chosen partitions without a group."""
+
+    def __init__(self, servers: str) -> None:
+        with errors_translated():
+            self._consumer = _KafkaConsumer(**_consumer_options(servers), group_id=None)
+
+    def partitions(self, topic: str) -> tuple[Partition, ...]:
+        """Return the partitions of `topic`; empty when there is no such topic."""
+        with errors_translated():
+            numbers = self._consumer.partitions_for_topic(topic)
+        return tuple(Partition(topic, number) for number in sorted(numbers or ()))
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        """Read these, each from its beginning."""
+        chosen = [TopicPartition(*partition) for partition in partitions]
+        self._consumer.assign(chosen)
+        if chosen:
+            self._consumer.seek_to_beginning(*chosen)
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Return the offset after the last committed record of each."""
+        return _end_offsets(self._consumer, partitions)
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset that is read next."""
+        with errors_translated():
+            position = self._consumer.position(
+                TopicPartition(*partition), timeout_ms=_CALL_TIMEOUT_MS
+            )
+        return int(position or 0)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read from `offset` next."""
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
+        """Return what is there, waiting at most `timeout_seconds` for the first record."""
+        return _polled(self._consumer, timeout_seconds, max_records)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with errors_translated():
+            self._consumer.close(autocommit=False, timeout_ms=2000)
+
+
+def _end_offsets(consumer: Any, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+    chosen = [TopicPartition(*partition) for partition in partitions]
+    if not chosen:
+        return {}
+    with errors_translated():
+        found = consumer.end_offsets(chosen, timeout_ms=_CALL_TIMEOUT_MS)
+    return {Partition(*partition): int(offset) for partition, offset in found.items()}

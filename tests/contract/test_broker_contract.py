@@ -1,0 +1,347 @@
+"""One contract for Kafka and its in-memory twin. It cannot show what needs time: retention, compaction, lost leaders."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from connectors.broker import (
+    Broker,
+    BrokerError,
+    CommittedOffset,
+    ConsumedRecord,
+    FencedError,
+    GroupConsumer,
+    OutgoingRecord,
+    Partition,
+    RebalancedError,
+)
+from connectors.kafka import KafkaBroker
+from connectors.memory import MemoryBroker
+from connectors.topic_reader import follow_topics, read_in_time_order, read_topic
+
+PATIENCE_POLLS = 150
+
+
+class Lab:
+    """A broker under test with topics of its own."""
+
+    def __init__(self, broker: Broker, make_topic: Callable[[str, int], None]) -> None:
+        self.broker = broker
+        self._make_topic = make_topic
+        self._close: list[Callable[[], None]] = []
+
+    def topic(self, partitions: int = 1) -> str:
+        """A new empty topic."""
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        self._make_topic(name, partitions)
+        return name
+
+    def write(self, topic: str, *pairs: tuple[str, str]) -> None:
+        """Write key/value pairs, acknowledged."""
+        producer = self.broker.producer()
+        for delivery in [producer.send(topic, key=k.encode(), value=v.encode()) for k, v in pairs]:
+            delivery.result(30)
+        producer.close()
+
+    def consumer(self, group: str, topic: str, instance: str | None = None) -> GroupConsumer:
+        """A member that leaves when the test ends."""
+        consumer = self.broker.group_consumer(group, [topic], instance=instance)
+        self._close.append(consumer.close)
+        return consumer
+
+    def values(self, topic: str) -> list[str]:
+        """All committed values of a topic now."""
+        return [(r.value or b"").decode() for r in read_topic(self.broker, topic)]
+
+    def close(self) -> None:
+        """Close what the test opened."""
+        for close in self._close:
+            close()
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The twin, then the real broker."""
+    if request.param == "memory":
+        memory = MemoryBroker()
+        made = Lab(memory, memory.create_topic)
+    else:
+        servers = request.getfixturevalue("broker").bootstrap_servers
+        made = Lab(KafkaBroker(servers), lambda name, count: create(servers, name, count))
+    yield made
+    made.close()
+
+
+def create(servers: str, name: str, partitions: int) -> None:
+    """Create a topic on the real broker."""
+    import kafka.admin
+
+    module: Any = kafka.admin  # the client has no types
+    admin = module.KafkaAdminClient(bootstrap_servers=servers)
+    admin.create_topics([module.NewTopic(name, partitions, 1)])
+    admin.close()
+
+
+def poll_until(consumer: GroupConsumer, count: int) -> list[ConsumedRecord]:
+    """Poll until `count` records came."""
+    records: list[ConsumedRecord] = []
+    for _ in range(PATIENCE_POLLS):
+        records.extend(consumer.poll(timeout_seconds=0.2, max_records=10))
+        if len(records) >= count:
+            return records
+    pytest.fail(f"{len(records)} of {count} records came")
+
+
+def poll_until_assigned(consumer: GroupConsumer, count: int) -> None:
+    """Poll until `count` partitions are assigned."""
+    for _ in range(PATIENCE_POLLS):
+        consumer.poll(timeout_seconds=0.2, max_records=1)
+        if len(consumer.assignment()) == count:
+            return
+    pytest.fail(f"{consumer.assignment()} instead of {count} partitions")
+
+
+def test_producer_equal_keys_keep_their_order_in_one_partition(lab: Lab) -> None:
+    """Records with one key stand in one partition in the order they were sent, with headers and key."""
+    topic = lab.topic(4)
+    producer = lab.broker.producer()
+    for number in range(20):
+        producer.send(topic, key=b"lead-1", value=b"%d" % number, headers={"ce_id": b"x"})
+    producer.flush(30)
+    producer.close()
+
+    records = list(read_topic(lab.broker, topic))
+
+    assert [r.value for r in records] == [b"%d" % number for number in range(20)]
+    assert len({r.partition for r in records}) == 1
+    assert records[0].headers == {"ce_id": b"x"}
+    assert records[0].key_text == "lead-1"
+
+
+def test_producer_delivery_names_partition_and_offset(lab: Lab) -> None:
+    """The acknowledgement says where the record stands."""
+    topic = lab.topic()
+    producer = lab.broker.producer()
+
+    places = [producer.send(topic, key=b"k", value=b"v").result(30) for _ in range(2)]
+
+    producer.close()
+    assert places == [(0, 0), (0, 1)]
+
+
+def test_reader_unknown_topic_is_an_error_with_the_way_out(lab: Lab) -> None:
+    """Reading a topic that does not exist says so, and creates nothing."""
+    with pytest.raises(BrokerError, match="signalbox up"):
+        list(read_topic(lab.broker, "never-created"))
+
+
+def test_reader_key_and_limit_choose_records(lab: Lab) -> None:
+    """A key filter and a limit are honoured, over several partitions."""
+    topic = lab.topic(4)
+    lab.write(topic, *[(f"lead-{n % 3}", f"{n}") for n in range(12)])
+
+    one = [r.value for r in read_topic(lab.broker, topic, key=b"lead-1")]
+    few = list(read_topic(lab.broker, topic, limit=5))
+
+    assert one == [b"1", b"4", b"7", b"10"]
+    assert len(few) == 5
+
+
+def test_reader_several_topics_come_in_time_order(lab: Lab) -> None:
+    """Records of several topics are joined by their time."""
+    first, second = lab.topic(), lab.topic()
+    lab.write(first, ("k", "a"))
+    lab.write(second, ("k", "b"))
+
+    values = {r.value for r in read_in_time_order(lab.broker, [second, first])}
+
+    assert values == {b"a", b"b"}
+
+
+def test_reader_following_from_now_skips_what_was(lab: Lab) -> None:
+    """Following from now on yields only what comes later."""
+    topic = lab.topic()
+    lab.write(topic, ("k", "old"))
+    batches = follow_topics(lab.broker, [topic], is_stopped=lambda: False, from_beginning=False)
+    next(batches)
+    lab.write(topic, ("k", "new"))
+
+    seen: list[bytes | None] = []
+    for batch in batches:
+        seen.extend(r.value for r in batch)
+        if seen:
+            break
+
+    assert seen == [b"new"]
+
+
+def test_transaction_open_hides_itself_and_what_follows(lab: Lab) -> None:
+    """A read_committed reader sees neither an open transaction nor what stands behind it, until it ends."""
+    topic = lab.topic()
+    lab.write(topic, ("k", "before"))
+    producer = lab.broker.transactional_producer(f"tx-{topic}")
+    producer.begin()
+    producer.send(OutgoingRecord(topic, b"k", b"inside"))
+
+    lab_sees_open = lab.values(topic)
+    producer.commit()
+    producer.close()
+
+    assert lab_sees_open == ["before"]
+    assert lab.values(topic) == ["before", "inside"]
+
+
+def test_transaction_aborted_leaves_nothing(lab: Lab) -> None:
+    """An aborted transaction's records are never read, and the next one works."""
+    topic = lab.topic()
+    producer = lab.broker.transactional_producer(f"tx-{topic}")
+    producer.begin()
+    producer.send(OutgoingRecord(topic, b"k", b"dropped"))
+    producer.abort()
+    producer.begin()
+    producer.send(OutgoingRecord(topic, b"k", b"kept"))
+    producer.commit()
+    producer.close()
+
+    assert lab.values(topic) == ["kept"]
+
+
+def test_transaction_newer_producer_fences_the_older(lab: Lab) -> None:
+    """A second producer with the same id aborts what the first had open; the first cannot commit any more."""
+    topic = lab.topic()
+    old = lab.broker.transactional_producer(f"tx-{topic}")
+    old.begin()
+    old.send(OutgoingRecord(topic, b"k", b"zombie"))
+    new = lab.broker.transactional_producer(f"tx-{topic}")
+
+    with pytest.raises(FencedError):
+        old.commit()
+
+    new.begin()
+    new.send(OutgoingRecord(topic, b"k", b"alive"))
+    new.commit()
+    new.close()
+    assert lab.values(topic) == ["alive"]
+
+
+def test_transaction_offsets_and_metadata_commit_with_the_records(lab: Lab) -> None:
+    """Offsets and their metadata are there after the commit, and a new member goes on from them."""
+    source, sink, group = lab.topic(), lab.topic(), f"g-{uuid.uuid4().hex[:8]}"
+    lab.write(source, ("k", "0"), ("k", "1"), ("k", "2"))
+    consumer = lab.consumer(group, source)
+    records = poll_until(consumer, 3)
+    partition = Partition(source, 0)
+    producer = lab.broker.transactional_producer(f"tx-{group}")
+    producer.begin()
+    producer.send(OutgoingRecord(sink, b"k", records[0].value))
+    producer.send_offsets({partition: CommittedOffset(1, "v1 f1")}, consumer.membership())
+    producer.commit()
+    producer.close()
+
+    assert consumer.committed([partition]) == {partition: CommittedOffset(1, "v1 f1")}
+    consumer.close()
+    again = poll_until(lab.consumer(group, source), 2)
+    assert [r.offset for r in again] == [1, 2]
+    assert lab.values(sink) == ["0"]
+
+
+def test_transaction_aborted_offsets_stay_where_they_were(lab: Lab) -> None:
+    """Offsets of an aborted transaction are not committed."""
+    source, group = lab.topic(), f"g-{uuid.uuid4().hex[:8]}"
+    lab.write(source, ("k", "0"))
+    consumer = lab.consumer(group, source)
+    poll_until(consumer, 1)
+    producer = lab.broker.transactional_producer(f"tx-{group}")
+    producer.begin()
+    producer.send_offsets({Partition(source, 0): CommittedOffset(1)}, consumer.membership())
+    producer.abort()
+    producer.close()
+
+    assert consumer.committed([Partition(source, 0)]) == {}
+
+
+def test_consumer_new_group_starts_at_the_earliest(lab: Lab) -> None:
+    """Records written before the group existed are read."""
+    topic = lab.topic()
+    lab.write(topic, ("k", "first"))
+
+    records = poll_until(lab.consumer(f"g-{uuid.uuid4().hex[:8]}", topic), 1)
+
+    assert records[0].value == b"first"
+
+
+def test_consumer_paused_partition_gives_nothing_and_loses_nothing(lab: Lab) -> None:
+    """Paused, no records come; resumed, they all do."""
+    topic = lab.topic()
+    consumer = lab.consumer(f"g-{uuid.uuid4().hex[:8]}", topic)
+    poll_until_assigned(consumer, 1)
+    consumer.pause(consumer.assignment())
+    lab.write(topic, ("k", "0"), ("k", "1"))
+
+    while_paused = [consumer.poll(timeout_seconds=0.1, max_records=10) for _ in range(3)]
+    consumer.resume(consumer.assignment())
+
+    assert [list(found) for found in while_paused] == [[], [], []]
+    assert len(poll_until(consumer, 2)) == 2
+
+
+def test_consumer_seek_goes_back(lab: Lab) -> None:
+    """After a seek the record at that offset comes next."""
+    topic = lab.topic()
+    lab.write(topic, ("k", "0"), ("k", "1"))
+    consumer = lab.consumer(f"g-{uuid.uuid4().hex[:8]}", topic)
+    poll_until(consumer, 2)
+
+    consumer.seek(Partition(topic, 0), 1)
+
+    assert poll_until(consumer, 1)[0].value == b"1"
+
+
+def test_consumer_end_offsets_count_what_is_there(lab: Lab) -> None:
+    """The end of a partition is one after its last record."""
+    topic = lab.topic()
+    lab.write(topic, ("k", "0"), ("k", "1"))
+    consumer = lab.consumer(f"g-{uuid.uuid4().hex[:8]}", topic)
+    poll_until_assigned(consumer, 1)
+
+    assert consumer.end_offsets([Partition(topic, 0)]) == {Partition(topic, 0): 2}
+
+
+def test_consumer_stale_membership_cannot_commit_offsets(lab: Lab) -> None:
+    """Once its instance was taken over, a consumer's offsets are refused, in or out of a transaction."""
+    topic, group = lab.topic(), f"g-{uuid.uuid4().hex[:8]}"
+    lab.write(topic, ("k", "0"))
+    old = lab.consumer(group, topic, instance="one")
+    poll_until(old, 1)
+    stale = old.membership()
+    new = lab.consumer(group, topic, instance="one")
+    poll_until(new, 1)
+    producer = lab.broker.transactional_producer(f"tx-{group}")
+    producer.begin()
+
+    with pytest.raises((RebalancedError, FencedError)):
+        producer.send_offsets({Partition(topic, 0): CommittedOffset(1)}, stale)
+
+    producer.abort()
+    producer.close()
+    assert new.committed([Partition(topic, 0)]) == {}
+
+
+def test_consumer_two_members_share_the_partitions(lab: Lab) -> None:
+    """Two members own disjoint partitions that make up the topic."""
+    topic, group = lab.topic(4), f"g-{uuid.uuid4().hex[:8]}"
+    first = lab.consumer(group, topic)
+    poll_until_assigned(first, 4)
+    second = lab.consumer(group, topic)
+    for _ in range(PATIENCE_POLLS):
+        first.poll(timeout_seconds=0.1, max_records=1)
+        second.poll(timeout_seconds=0.1, max_records=1)
+        if len(first.assignment()) == len(second.assignment()) == 2:
+            break
+
+    assert first.assignment() | second.assignment() == {Partition(topic, n) for n in range(4)}
+    assert not first.assignment() & second.assignment()
