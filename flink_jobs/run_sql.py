@@ -1,0 +1,49 @@
+"""Runs one file of `sql/` as a Flink job: `flink run -py flink_jobs/run_sql.py NAME`, settings from the environment.
+
+The SQL client does the same with the rendered file. PyFlink has no SET, so those statements become configuration here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from pyflink.table import EnvironmentSettings, TableEnvironment, TableResult
+
+from flink_jobs import sql_files
+from signalbox.errors import UsageError
+from signalbox.settings import Settings
+
+_SET: Final = re.compile(r"^SET\s+'([^']+)'\s*=\s*'([^']*)'$", re.IGNORECASE)
+
+
+def submit(name: str, settings: Settings) -> TableResult:
+    """Run the statements of `sql/<name>.sql` and return the result of the last, which starts the job.
+
+    Raises:
+        UsageError: there is no such file, or nothing in it.
+    """
+    tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    result = execute(tables, sql_files.statements(settings, name))
+    if result is None:
+        msg = f"sql/{name}.sql holds no statement that can be run; give it an INSERT"
+        raise UsageError(msg)
+    return result
+
+
+def execute(tables: TableEnvironment, statements: Iterable[str]) -> TableResult | None:
+    """Run statements one after the other; return the result of the last one that has any (SET has none)."""
+    result: TableResult | None = None
+    for statement in statements:
+        setting = _SET.match(statement)
+        if setting:
+            tables.get_config().set(setting[1], setting[2])
+        else:
+            result = tables.execute_sql(statement)
+    return result
+
+
+if __name__ == "__main__":
+    submit(sys.argv[1], Settings())
