@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import ValidationError
 
+from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import ConfigurationError
 from signalbox.settings import Settings
 
@@ -44,6 +46,30 @@ def open_broker(settings: Settings) -> Broker:
     from connectors.kafka import KafkaBroker  # noqa: PLC0415 (slow to import)
 
     return KafkaBroker(settings.kafka.servers)
+
+
+def read_active(settings: Settings) -> ActiveSet:
+    """Return the active definitions; an empty set where none were ever applied."""
+    from connectors.registry import read_active_set  # noqa: PLC0415 (slow to import)
+
+    prefix = settings.kafka.topic_prefix
+    return read_active_set(open_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
+
+
+def publish_active(settings: Settings, active: ActiveSet) -> None:
+    """Make `active` the active definitions; returns once the broker has acknowledged them."""
+    from connectors.registry import publish  # noqa: PLC0415 (slow to import)
+
+    prefix = settings.kafka.topic_prefix
+    publish(open_broker(settings), active, topic_prefix=prefix, applied_at=now())
+
+
+def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
+    """Create the task topics of `agents` that are missing."""
+    from connectors.topic_admin import ensure_topics  # noqa: PLC0415 (slow to import)
+
+    kafka = settings.kafka
+    ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=agents, fixed=False)
 
 
 def now() -> datetime:

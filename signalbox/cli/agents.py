@@ -1,0 +1,172 @@
+"""`signalbox agents`: which agents are active, and how that changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from signalbox.cli import session
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.loader import FLEET_FILE, load_agent, load_fleet
+from signalbox.errors import DefinitionError, UsageError
+
+app = typer.Typer(no_args_is_help=True, help="List, validate, apply, remove agents.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {FLEET_FILE}.")]
+
+
+@app.command("list")
+def list_agents(as_json: AsJson = False) -> None:
+    """List the active agents, as the registry has them."""
+    settings = session.load_settings()
+    active = session.read_active(settings)
+    if as_json:
+        session.print_json(_set_json(active))
+        return
+    if not active.agents:
+        session.note("no agent is active; next: signalbox agents apply agent_definitions/sdr")
+        return
+    width = max(len(name) for name in active.agents)
+    for name, definition in active.agents.items():
+        summary = definition.description.splitlines()[0]
+        typer.echo(f"{name:<{width}}  {active.fleet_of[name]:<8}  {definition.digest}  {summary}")
+
+
+@app.command()
+def validate(folder: Folder, as_json: AsJson = False) -> None:
+    """Check a fleet's files without a broker. Every problem is `path:line:column: what`; exit code 1 if there is one."""
+    problems = problems_in(folder)
+    warnings = () if problems else _warnings(load_fleet(folder))
+    if as_json:
+        session.print_json(
+            {"problems": [_problem_json(one) for one in problems], "warnings": list(warnings)}
+        )
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        for warning in warnings:
+            session.note(f"warning: {warning}")
+    if problems:
+        raise typer.Exit(1)
+    if not as_json:
+        fleet = load_fleet(folder)
+        typer.echo(f"{folder}: fleet {fleet.name}, {len(fleet.agents)} agents, no problems")
+
+
+@app.command()
+def apply(folder: Folder, as_json: AsJson = False) -> None:
+    """Make a fleet's agents active beside those of other fleets; agents of the same name are replaced.
+
+    Their topics are created first. The running job takes the change up at each conversation's next message.
+    """
+    settings = session.load_settings()
+    fleet = load_fleet(folder)
+    before = session.read_active(settings)
+    try:
+        after = before.with_fleet(fleet)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    session.ensure_agent_topics(settings, fleet.agents)
+    if after.digest != before.digest:
+        session.publish_active(settings, after)
+    _report_change(before, after, as_json=as_json)
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="The agent.")], as_json: AsJson = False
+) -> None:
+    """Take an agent out of the active set. Its topic and what is on it stay; `apply` brings it back."""
+    settings = session.load_settings()
+    before = session.read_active(settings)
+    try:
+        after = before.without(name)
+    except KeyError:
+        active = ", ".join(before.agents) or "none"
+        session.note(f"no agent {name!r} is active; active: {active}")
+        raise typer.Exit(1) from None
+    session.publish_active(settings, after)
+    _report_change(before, after, as_json=as_json)
+
+
+def problems_in(folder: Path) -> list[DefinitionError]:
+    """Return what is wrong in a fleet's folder: the first problem of each file, then of the fleet as a whole."""
+    found: list[DefinitionError] = []
+    for path in sorted(folder.glob("*.yaml")):
+        if path.name != FLEET_FILE:
+            try:
+                load_agent(path)
+            except DefinitionError as error:
+                found.append(error)
+    try:
+        load_fleet(folder)
+    except DefinitionError as error:
+        if str(error) not in {str(one) for one in found}:
+            found.insert(0, error)
+    return found
+
+
+def _warnings(fleet: Fleet) -> tuple[str, ...]:
+    # Both may be right where another fleet is active too, so neither is a problem.
+    found = [
+        f"{name} hands off to {other!r}, which is not in this fleet"
+        for name, definition in fleet.agents.items()
+        for other in definition.handoffs or ()
+        if other not in fleet.agents
+    ]
+    answers = {definition.output.type for definition in fleet.agents.values()}
+    found += [
+        f"{FLEET_FILE}: completes_on {kind!r}, but no agent of this fleet answers with it"
+        for kind in fleet.policy.completes_on
+        if kind not in answers
+    ]
+    return tuple(found)
+
+
+def _report_change(before: ActiveSet, after: ActiveSet, *, as_json: bool) -> None:
+    added = [name for name in after.agents if name not in before.agents]
+    removed = [name for name in before.agents if name not in after.agents]
+    changed = [
+        name
+        for name, definition in after.agents.items()
+        if name in before.agents and before.agents[name].digest != definition.digest
+    ]
+    if as_json:
+        change = {"added": added, "changed": changed, "removed": removed}
+        session.print_json({"definitions": after.digest, **change})
+        return
+    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
+        for name in names:
+            typer.echo(f"{verb} {name}")
+    if after.digest == before.digest:
+        typer.echo("already active, nothing changed")
+    session.note(f"definitions {after.digest}: {len(after.agents)} agents active")
+
+
+def _set_json(active: ActiveSet) -> dict[str, Any]:
+    return {
+        "definitions": active.digest,
+        "agents": [
+            {
+                "name": name,
+                "fleet": active.fleet_of[name],
+                "digest": definition.digest,
+                "description": definition.description,
+                "answers_with": definition.output.type,
+            }
+            for name, definition in active.agents.items()
+        ],
+    }
+
+
+def _problem_json(error: DefinitionError) -> dict[str, Any]:
+    return {
+        "path": str(error.path),
+        "line": error.line,
+        "column": error.column,
+        "problem": error.problem,
+        "hint": error.hint,
+    }

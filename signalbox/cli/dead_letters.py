@@ -1,0 +1,99 @@
+"""Dead letters as a person handles them: found by place or id, and turned into messages again. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import orjson
+from pydantic import ValidationError
+
+from signalbox.cli.facts import Fact
+from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.envelope import TASK_ASSIGNED, Envelope
+from signalbox.contracts.ids import replay_id
+
+MAX_REPLAYS: Final = 1000
+REPLAYED_TASK: Final = "message.replayed"
+"""The type of a message made of a task: the type of the message behind the task is not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A dead letter and its place on the topic, `partition:offset`, which is how a person names it."""
+
+    place: str
+    at_ms: int
+    letter: DeadLetter
+
+
+def entries_of(facts: Collection[Fact]) -> tuple[Entry, ...]:
+    """Return the dead letters among `facts`, oldest first."""
+    entries = [
+        Entry(f"{fact.partition}:{fact.offset}", fact.at_ms, fact.body)
+        for fact in facts
+        if isinstance(fact.body, DeadLetter)
+    ]
+    return tuple(sorted(entries, key=lambda entry: (entry.at_ms, entry.place)))
+
+
+def find(entries: Collection[Entry], names: Collection[str]) -> tuple[Entry, ...]:
+    """Return the entries that `names` name: by place, or by message id. A name may match several."""
+    return tuple(
+        entry for entry in entries if entry.place in names or entry.letter.message_id in names
+    )
+
+
+def raw_value(letter: DeadLetter) -> bytes:
+    """Return the value as it was on its topic, cut where the dead letter says so."""
+    if letter.value_base64 is not None:
+        return base64.b64decode(letter.value_base64)
+    return (letter.value or "").encode()
+
+
+def replay_of(letter: DeadLetter, known_ids: Collection[str], at: datetime) -> Envelope | str:
+    """Return the message that tries the dead letter once more, or the sentence why it cannot be tried as it is.
+
+    Its id is new and not in `known_ids` (what `agent_messages` holds), its cause is the original id, its source `cli`.
+    The conversation stays, and so do its budgets while its episode is open. A task becomes a message whose target
+    is the task's agent.
+    """
+    if letter.truncated:
+        return "its value was cut when it was kept; send the original again"
+    try:
+        original = Envelope.model_validate(orjson.loads(raw_value(letter)))
+    except (ValidationError, ValueError):
+        return "its value is not an envelope; save it with `dlq show --raw`, mend it, `signalbox send` it"
+    is_task = original.type == TASK_ASSIGNED
+    if original.type.startswith("task.") and not is_task:
+        return (
+            f"a {original.type} belongs to a task that has ended; replay the task's own dead letter"
+        )
+    return original.evolve(
+        id=_unused_id(original.id, known_ids),
+        source="cli",
+        type=REPLAYED_TASK if is_task else original.type,
+        time=at,
+        causationid=original.id,
+        deadline=None,
+        hop=None,
+        definitions=None,
+        tokensused=0,
+    )
+
+
+def was_replayed(letter: DeadLetter, known_ids: Collection[str]) -> bool:
+    """Say whether `agent_messages` holds a replay of it."""
+    return letter.message_id is not None and replay_id(letter.message_id, 0) in known_ids
+
+
+def _unused_id(original_id: str, known_ids: Collection[str]) -> str:
+    for number in range(MAX_REPLAYS):
+        identifier = replay_id(original_id, number)
+        if identifier not in known_ids:
+            return identifier
+    msg = f"{original_id} was replayed {MAX_REPLAYS} times"
+    raise ValueError(msg)
