@@ -14,12 +14,12 @@ def chat_model_from(settings: ModelSettings) -> ChatModel:
         ConfigurationError: a setting that the provider needs is missing, or its client is not installed.
     """
     if settings.provider == "ollama":
-        from connectors.ollama_model import OllamaChatModel
+        from connectors.ollama_model import OllamaChatModel  # noqa: PLC0415 - see the docstring
 
         return OllamaChatModel(settings, model=_name_of(settings, "llama3.2"))
     if settings.provider == "openai":
         return _openai(settings)
-    from connectors.embedded_model import EmbeddedChatModel
+    from connectors.embedded_model import EmbeddedChatModel  # noqa: PLC0415 - see the docstring
 
     return EmbeddedChatModel()
 
@@ -33,7 +33,7 @@ def _openai(settings: ModelSettings) -> ChatModel:
         )
         raise ConfigurationError(msg)
     try:
-        from connectors.openai_model import OpenAIChatModel
+        from connectors.openai_model import OpenAIChatModel  # noqa: PLC0415 - see the docstring
     except ModuleNotFoundError as error:
         msg = f"the openai provider needs the package {error.name!r}; install signalbox[openai]"
         raise ConfigurationError(msg) from None

@@ -1,0 +1,98 @@
+"""A handler that is a prompt: two templates, the output schema, the chat model. One repair attempt, then it gives up.
+
+With the embedded model, which writes nothing, the function named by `embedded:` answers instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from agents.answer_schema import asked_schema, fill
+from agents.result import HandlerResult, Reply, Terminal
+from agents.task import Context, Handler, Task
+from agents.templates import render
+from signalbox.contracts.chat import ChatAnswer, ChatRequest
+from signalbox.definitions.contract import Contract
+from signalbox.definitions.specs import AgentDefinition, PromptSpec
+
+EMBEDDED: Final = "embedded"
+_ATTEMPTS: Final = 2
+
+_REPAIR: Final = """{{ user }}
+
+Your previous answer was not usable: {{ problem }}. Answer again with the required JSON only."""
+
+
+class PromptHandler:
+    """Asks the context's chat model for the definition's output; what must not be asked is filled in by code."""
+
+    def __init__(
+        self, definition: AgentDefinition, prompt: PromptSpec, embedded: Handler | None
+    ) -> None:
+        """Prepare the question of `definition`; `embedded` answers where there is no model."""
+        self._name = definition.name
+        self._prompt = prompt
+        self._embedded = embedded
+        self._schema = definition.output.json_schema
+        self._asked = asked_schema(self._schema)
+        self._contract = Contract(self._asked)
+
+    async def __call__(self, task: Task, context: Context) -> HandlerResult:
+        """Answer `task`.
+
+        Raises:
+            RetryableError, TerminalError: what the model call raised, or a template that cannot be rendered.
+        """
+        if context.chat_model.name == EMBEDDED:
+            if self._embedded is None:
+                return Terminal(
+                    "model_failed",
+                    f"{self._name} has no `embedded:` function and no model is configured; "
+                    "set SIGNALBOX_MODEL__PROVIDER to ollama or openai",
+                )
+            return await self._embedded(task, context)
+        return await self._ask(task, context)
+
+    async def _ask(self, task: Task, context: Context) -> HandlerResult:
+        system = render(self._prompt.system, data=task.data)
+        user = first = render(self._prompt.user, data=task.data)
+        tokens_used, problem = 0, ""
+        for _ in range(_ATTEMPTS):
+            request = ChatRequest(
+                system=system, user=user, schema=self._asked, schema_name=self._name
+            )
+            answer = await context.chat_model.complete(
+                request, timeout_seconds=context.model_timeout_seconds
+            )
+            tokens_used += answer.tokens_in + answer.tokens_out
+            fields, problem = self._read(answer)
+            if fields is not None:
+                data = fill(self._schema, fields, _known(task, context))
+                return Reply(data=data, tokens_used=tokens_used)
+            user = render(_REPAIR, user=first, problem=problem)
+        return Terminal("output_contract_violated", f"{context.chat_model.name}: {problem}")
+
+    def _read(self, answer: ChatAnswer) -> tuple[dict[str, Any] | None, str]:
+        try:
+            fields = orjson.loads(answer.text)
+        except orjson.JSONDecodeError:
+            return None, "it is not JSON"
+        if not isinstance(fields, dict):
+            return None, "it is not a JSON object"
+        violations = self._contract.violations(fields)
+        return (None, "; ".join(violations)) if violations else (fields, "")
+
+
+def _known(task: Task, context: Context) -> Mapping[str, Any]:
+    return {
+        "data": task.data,
+        "task": {
+            "id": task.id,
+            "cause": task.envelope.causationid or task.id,
+            "conversation": task.conversation_id,
+        },
+        "model": context.chat_model.name,
+    }

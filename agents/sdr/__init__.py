@@ -1,0 +1,1 @@
+"""The SDR fleet: five agents that take a lead from a form to a sent mail."""
