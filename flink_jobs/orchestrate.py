@@ -1,8 +1,9 @@
 """The job `orchestrate`: every message of `agent_messages` goes to the agent that acts next.
 
-    agent_messages → decode ─┬─► route ─┬─► orchestrator_output (agent_tasks_<agent>, agent_decisions, …)
-             pulse ──────────┘     ▲    │
-             agent_registry ───────┘    └── dead letters of decode
+    agent_messages ─┬─► decode ──► route ──┬─► orchestrator_output: agent_tasks_<agent>,
+             pulse ─┘      │         ▲     │   agent_decisions, agent_outcomes, …
+            agent_registry ┼─────────┘     │
+                           └ dead letters ─┘
 
 Submit it with `flink run -py flink_jobs/orchestrate.py`; settings come from the environment (`SIGNALBOX_…`).
 """
@@ -16,13 +17,17 @@ from pyflink.table import StreamTableEnvironment
 from flink_jobs.environment import stream_environment
 from flink_jobs.operators.decode import KEYED_TYPE, Decode
 from flink_jobs.operators.output import OUTPUT_TYPE, joined
-from flink_jobs.operators.pulse import ToEveryShard
 from flink_jobs.operators.route import REGISTRY, Route
 from flink_jobs.sql_files import table_ddl
 from signalbox.settings import Settings
 
 JOB_NAME = "orchestrate"
 TABLES = ("agent_messages", "agent_registry", "orchestrator_output", "pulse")
+MESSAGES = """
+    SELECT conversation_key, envelope, topic, partition_id, record_offset FROM agent_messages
+    UNION ALL SELECT CAST(NULL AS STRING), CAST(NULL AS BYTES), CAST(NULL AS STRING),
+        CAST(NULL AS INT), CAST(NULL AS BIGINT) FROM pulse"""
+DEFINITIONS = "SELECT registry_key, record FROM agent_registry"
 
 
 def main() -> None:
@@ -33,36 +38,26 @@ def main() -> None:
     for statement in table_ddl(settings, *TABLES):
         tables.execute_sql(statement)
 
-    decoded = decode(tables, settings)
-    routed = route(decoded, pulse(tables), registry(tables), settings)
+    decoded = decode(read(tables, MESSAGES), settings)
+    routed = route(decoded, read(tables, DEFINITIONS), settings)
     write(tables, joined(routed, decoded))
     env.execute(JOB_NAME)
 
 
-def decode(tables: StreamTableEnvironment, settings: Settings) -> DataStream:
-    """Messages by shard; what cannot be decoded is a dead letter on the side."""
-    query = "SELECT conversation_key, envelope, topic, partition_id, record_offset FROM agent_messages"
-    records = tables.to_data_stream(tables.sql_query(query))
+def read(tables: StreamTableEnvironment, query: str) -> DataStream:
+    """The rows of `query`, as they come. A pulse is a message that was read nowhere."""
+    return tables.to_data_stream(tables.sql_query(query))
+
+
+def decode(records: DataStream, settings: Settings) -> DataStream:
+    """Messages and pulses by shard; what cannot be decoded is a dead letter on the side."""
     operator = Decode(settings.kafka.topic_prefix)
     return records.process(operator, KEYED_TYPE).name("decode").uid("decode")
 
 
-def pulse(tables: StreamTableEnvironment) -> DataStream:
-    """Half a second's beat, for every shard."""
-    beats = tables.to_data_stream(tables.from_path("pulse"))
-    return beats.flat_map(ToEveryShard(), KEYED_TYPE).name("pulse").uid("pulse")
-
-
-def registry(tables: StreamTableEnvironment) -> DataStream:
-    """Definitions and manifests as they are applied."""
-    return tables.to_data_stream(tables.sql_query("SELECT registry_key, record FROM agent_registry"))
-
-
-def route(
-    messages: DataStream, beats: DataStream, definitions: DataStream, settings: Settings
-) -> DataStream:
+def route(decoded: DataStream, definitions: DataStream, settings: Settings) -> DataStream:
     """The decision: which agent acts next, or why none."""
-    by_shard = messages.union(beats).key_by(lambda row: row[0], Types.INT())
+    by_shard = decoded.key_by(lambda row: row[0], Types.INT())
     operator = Route(settings)
     routed = by_shard.connect(definitions.broadcast(REGISTRY)).process(operator, OUTPUT_TYPE)
     return routed.name("route").uid("route")
@@ -72,7 +67,7 @@ def write(tables: StreamTableEnvironment, rows: DataStream) -> None:
     """Every row to the topic it names."""
     statements = tables.create_statement_set()
     statements.add_insert("orchestrator_output", tables.from_data_stream(rows))
-    statements.attach_as_datastream()
+    statements.attach_as_datastream()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

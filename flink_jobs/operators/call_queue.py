@@ -1,6 +1,6 @@
-"""Which model call starts next: by priority, aged, then by age; a tenth of the slots is kept for the urgent. Pure: time is an argument.
+"""Which model call starts next: by priority, aged, then by age; a tenth of the slots is kept for the urgent.
 
-Ageing by one level per 10 s lifts every waiting call alike, so the order of two calls never changes while they wait:
+Pure: time is an argument. Ageing by one level per 10 s lifts every waiting call alike, so two calls never change order:
 it is the order of `priority × 10 s + submitted`, and a heap is enough.
 """
 

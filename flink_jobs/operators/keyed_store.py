@@ -1,4 +1,4 @@
-"""The keyed state of the operator, as plain maps of the current shard: what Flink's MapState offers and a dictionary can stand in for.
+"""The keyed state of the operator, as plain maps of the current shard: Flink's MapState, or dictionaries in tests.
 
 `conversations` (conversation → blob, expires), `pending` (message in flight or waiting → envelope), `deadlines` (conversation → ms).
 Only the last two are iterated in normal running; the contract path touches the first alone.

@@ -1,14 +1,13 @@
 """Model calls beside the operator: one event loop in a thread of the Python worker, results collected per shard.
 
-The operator's thread submits and collects and never waits for a model; a checkpoint therefore never does either. Nothing here is durable:
-what is in flight is in the operator's state `pending` and is submitted again after a restore.
+The operator's thread submits and collects and never waits for a model; a checkpoint therefore never does either.
+Nothing here is durable: what is in flight is in the operator's state `pending` and is submitted again after a restore.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,15 +15,11 @@ from typing import Any
 from connectors.chat_model import ChatModel
 from flink_jobs.operators.call_queue import Call, CallKey
 from flink_jobs.operators.call_runner import CallRunner, Finished
+from flink_jobs.operators.clock import now_ms
 from signalbox.routing.commands import AskModel
 
 MIN_INTERVAL_MS = 10
 INTERVAL_PER_SHARD_MS = 0.5
-
-
-def now_ms() -> int:
-    """Return the wall clock in ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class ModelCalls:
@@ -43,7 +38,9 @@ class ModelCalls:
         self._max_waiting = max_waiting
         self._clock_ms = clock_ms
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="model-calls", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="model-calls", daemon=True
+        )
         self._runner: CallRunner | None = None
         self._open: dict[CallKey, Call] = {}
         self._busy: dict[int, int] = {}

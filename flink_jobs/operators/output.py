@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink.common import Row, Types
 from pyflink.datastream import DataStream, OutputTag
 
-from flink_jobs.operators.rows import OutputRow
+from flink_jobs.operators.rows import KeyedRow, OutputRow
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -13,13 +13,14 @@ OUTPUT_TYPE = Types.ROW_NAMED(
     ["topic", "conversation_key", "record", "headers"],
     [Types.STRING(), Types.STRING(), BYTES, Types.MAP(Types.STRING(), BYTES)],
 )
+"""A `rows.OutputRow`."""
 
 DEAD_LETTERS = OutputTag("dead_letters", OUTPUT_TYPE)
 
 
-def as_row(row: OutputRow) -> Row:
-    """Return `row` as the Row that `OUTPUT_TYPE` describes."""
-    return Row(row.topic, row.key, row.value, dict(row.headers))
+def flink_row(row: KeyedRow | OutputRow) -> Row:
+    """Return `row` as Flink's own Row."""
+    return Row(*row)  # type: ignore[no-untyped-call]
 
 
 def joined(routed: DataStream, decoded: DataStream) -> DataStream:

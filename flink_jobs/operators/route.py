@@ -16,11 +16,12 @@ from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 
 from connectors.caching_model import CachingChatModel
 from connectors.models import chat_model_from
+from flink_jobs.operators.clock import now_ms
 from flink_jobs.operators.definitions import Definitions
 from flink_jobs.operators.keyed_store import KeyedStore
 from flink_jobs.operators.metrics import Metrics
-from flink_jobs.operators.model_calls import ModelCalls, now_ms
-from flink_jobs.operators.output import BYTES, as_row
+from flink_jobs.operators.model_calls import ModelCalls
+from flink_jobs.operators.output import BYTES, flink_row
 from flink_jobs.operators.router import Router
 from flink_jobs.operators.rows import OutputRow, Rows
 from flink_jobs.operators.tick_reducer import TickReducer
@@ -41,7 +42,7 @@ BACK_PRESSURE_SECONDS = 0.005
 FORGET_INTERVAL_MS = 60 * 60 * 1000
 
 
-class Route(KeyedBroadcastProcessFunction):
+class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
     """`decode.KEYED_TYPE` × (registry key, record) → rows of `orchestrator_output`."""
 
     def __init__(self, settings: Settings) -> None:
@@ -88,7 +89,7 @@ class Route(KeyedBroadcastProcessFunction):
                 time.sleep(BACK_PRESSURE_SECONDS)
             origin = Origin(topic, partition, offset, key)
             message = Envelope.from_json(raw)
-            yield from _as_rows(self._router.message(shard, message, origin, moment_ms))
+            yield from _flink_rows(self._router.message(shard, message, origin, moment_ms))
         self._arm(shard, moment_ms, ctx)
 
     def process_broadcast_element(
@@ -103,7 +104,7 @@ class Route(KeyedBroadcastProcessFunction):
         self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext
     ) -> Iterator[Row]:
         """Let finished calls of a busy shard out. A generator, because Flink iterates what it returns."""
-        shard = ctx.get_current_key()
+        shard: int = ctx.get_current_key()
         moment_ms = now_ms()
         yield from self._touched(shard, moment_ms, ctx)
         self._router.memory(shard).is_armed = False
@@ -114,7 +115,7 @@ class Route(KeyedBroadcastProcessFunction):
     ) -> Iterator[Row]:
         self._definitions.restore(ctx.get_broadcast_state(REGISTRY))
         self._router.rulebook = self._definitions.rulebook
-        return _as_rows(self._router.touch(shard, moment_ms))
+        return _flink_rows(self._router.touch(shard, moment_ms))
 
     def _arm(
         self, shard: int, moment_ms: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
@@ -132,8 +133,8 @@ class Route(KeyedBroadcastProcessFunction):
             self._router.forget_expired(moment_ms)
 
 
-def _as_rows(rows: list[OutputRow]) -> Iterator[Row]:
-    return map(as_row, rows)
+def _flink_rows(rows: list[OutputRow]) -> Iterator[Row]:
+    return map(flink_row, rows)
 
 
 def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
@@ -143,9 +144,7 @@ def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
     )
     return KeyedStore(
         conversations=runtime_context.get_map_state(conversations),
-        pending=runtime_context.get_map_state(
-            MapStateDescriptor("pending", Types.STRING(), BYTES)
-        ),
+        pending=runtime_context.get_map_state(MapStateDescriptor("pending", Types.STRING(), BYTES)),
         deadlines=runtime_context.get_map_state(
             MapStateDescriptor("deadlines", Types.STRING(), Types.LONG())
         ),

@@ -22,7 +22,6 @@ from flink_jobs.operators.tick_reducer import TickReducer
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.envelope import Envelope
 from signalbox.errors import RetryableError
-from signalbox.metric_names import MetricName
 from signalbox.routing import commands as c
 from signalbox.routing import ticks as t
 from signalbox.routing.rules import Rulebook
@@ -43,7 +42,7 @@ class Router:
         calls: ModelCalls,
         reducer: TickReducer,
         *,
-        count: Callable[[MetricName], None],
+        count: Callable[[str], None],
         state_ttl_ms: int,
     ) -> None:
         self._store = store
@@ -121,9 +120,7 @@ class Router:
             self._set_deadline(memory, conversation, due_ms)
         return rows
 
-    def _tick(
-        self, shard: int, conversation: str, tick: t.Tick, now_ms: int
-    ) -> list[OutputRow]:
+    def _tick(self, shard: int, conversation: str, tick: t.Tick, now_ms: int) -> list[OutputRow]:
         memory = self._shards[shard]
         before = state = self._load(memory, conversation)
         rows: list[OutputRow] = []
@@ -160,13 +157,18 @@ class Router:
                     waiting = stored.get(sequence) or self._message(conversation, sequence, tick)
                     if waiting is not None:
                         resumed.append(t.MessageReady(sequence, waiting))
-                case c.RecordDecision():
-                    self._count("signalbox.decisions")
-                case c.EmitDeadLetter():
-                    self._count("signalbox.dead_letters")
-                case c.Count(name):
-                    self._count(name)
+                case _:
+                    self._count_it(command)
         return resumed
+
+    def _count_it(self, command: c.Command) -> None:
+        match command:
+            case c.RecordDecision():
+                self._count("signalbox.decisions")
+            case c.EmitDeadLetter():
+                self._count("signalbox.dead_letters")
+            case c.Count(name):
+                self._count(name)
 
     def _message(self, conversation: str, sequence: int, tick: t.Tick) -> Envelope | None:
         """Return the message kept under `sequence`: the tick's own, where it is that one, else from state."""

@@ -1,12 +1,11 @@
-"""What leaves the job: one row per record of the sink `orchestrator_output`: topic, key, value, headers.
+"""Rows between the operators, and what leaves the job: topic, key, value, headers of the sink `orchestrator_output`.
 
-The sink takes the topic from the row. A topic outside its pattern would stop the job in a loop, so a name is checked here, before the sink.
+The sink takes the topic from the row. A topic outside its pattern would stop the job in a loop, so names are checked here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from signalbox import topics
@@ -37,13 +36,24 @@ _WRITABLE: Final = re.compile(
 )
 
 
+class KeyedRow(NamedTuple):
+    """What goes to a shard: an envelope and where it was read, or with no message a pulse. `key` is the record's key."""
+
+    shard: int
+    message: bytes | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    key: str | None = None
+
+
 class OutputRow(NamedTuple):
     """One record to write. `topic` carries the prefix; `key` is the conversation id where there is one."""
 
     topic: str
     key: str | None
     value: bytes
-    headers: Mapping[str, bytes]
+    headers: dict[str, bytes]
 
 
 class Rows:
@@ -100,7 +110,7 @@ class Rows:
         return self._row(topics.AGENT_MESSAGES_DLQ, key, dead_letter.to_json(), headers)
 
     def _row(
-        self, topic: str, key: str | None, value: bytes, headers: Mapping[str, bytes]
+        self, topic: str, key: str | None, value: bytes, headers: dict[str, bytes]
     ) -> OutputRow:
         if not _WRITABLE.fullmatch(topic):
             msg = f"topic {topic!r} is not one the orchestrator writes to; an agent's name is ^[a-z][a-z0-9_]{{0,62}}$"
