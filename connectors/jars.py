@@ -61,7 +61,8 @@ def locked(section: str) -> tuple[Jar, ...]:
             current = line.strip("[]")
         elif line and not line.startswith("#") and current == section:
             coordinate, sha256 = line.split()
-            jars.append(Jar(*coordinate.split(":"), sha256))
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
     return tuple(jars)
 
 
@@ -127,7 +128,7 @@ def _download(jar: Jar, folder: Path, fetch: Fetch) -> None:
 
 
 def _fetch(jar: Jar, scratch: Path) -> Path:
-    from jgo.maven import MavenContext  # ~0.5 s to import, needed on the first start only
+    from jgo.maven import MavenContext  # noqa: PLC0415 (0.5 s to import, for the first start only)
 
     context = MavenContext(repo_cache=scratch, timeout=DOWNLOAD_TIMEOUT_SECONDS)
     component = context.project(jar.group, jar.artifact).at_version(jar.version)

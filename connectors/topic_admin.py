@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+import kafka
+import kafka.admin
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from signalbox.errors import StackError
 from signalbox.topics import TOPICS, TopicSpec, agent_tasks, full_name, spec_of
 
 _CREATE_TIMEOUT_MS: Final = 20_000
+
+# The client has no types; naming it Any once keeps the calls readable.
+_AdminClient: Any = kafka.KafkaAdminClient
+_ConfigResource: Any = kafka.admin.ConfigResource
+_TOPIC: Any = kafka.admin.ConfigResourceType.TOPIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def ensure_topics(
     names = [*(TOPICS if fixed else ()), *(agent_tasks(agent) for agent in agents)]
     specs = {full_name(prefix, name): spec_of(name) for name in names}
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+        admin = _AdminClient(bootstrap_servers=bootstrap_servers)
         try:
             return _ensure(admin, specs)
         finally:
@@ -65,7 +71,21 @@ def ensure_topics(
         raise StackError(msg) from error
 
 
-def _ensure(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> TopicReport:
+def answers(bootstrap_servers: str, *, timeout_ms: int = 3000) -> bool:
+    """Return whether a broker answers there."""
+    try:
+        admin = _AdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=timeout_ms)
+    except (KafkaError, OSError, ValueError):
+        return False
+    try:
+        return bool(admin.describe_cluster()["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        admin.close()
+
+
+def _ensure(admin: Any, specs: dict[str, TopicSpec]) -> TopicReport:
     known = set(admin.list_topics())
     existing = tuple(name for name in specs if name in known)
     missing = tuple(name for name in specs if name not in known)
@@ -75,7 +95,7 @@ def _ensure(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> TopicReport
     return TopicReport(missing, existing, tuple(warnings))
 
 
-def _create(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> None:
+def _create(admin: Any, specs: dict[str, TopicSpec]) -> None:
     request = {
         name: {
             "num_partitions": spec.partitions,
@@ -84,16 +104,14 @@ def _create(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> None:
         }
         for name, spec in specs.items()
     }
-    try:
+    # Another `up` or `agents apply` may be faster with one of them; each of the others is still created.
+    with contextlib.suppress(TopicAlreadyExistsError):
         admin.create_topics(request, timeout_ms=_CREATE_TIMEOUT_MS)
-    except TopicAlreadyExistsError:
-        # Another `up` or `agents apply` was faster with one of them; each of the others was still created.
-        pass
     admin.wait_for_topics(list(specs))
 
 
-def _differences(admin: KafkaAdminClient, specs: dict[str, TopicSpec]) -> Sequence[str]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in specs]
+def _differences(admin: Any, specs: dict[str, TopicSpec]) -> Sequence[str]:
+    resources = [_ConfigResource(_TOPIC, name, None) for name in specs]
     described = admin.describe_configs(resources, config_filter="all")["topic"]
     partitions = {
         topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(specs))

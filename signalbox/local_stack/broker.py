@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from connectors import topic_admin
 from signalbox.errors import StackError
 from signalbox.local_stack import ports
 from signalbox.local_stack.java import Java
@@ -148,21 +149,8 @@ def spec(plan: BrokerPlan) -> ProcessSpec:
 
 
 def _answers(servers: str, port: int) -> bool:
-    if not ports.is_listening(port):
-        return False
-    from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
-
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=3000)
-    except KafkaError:
-        return False
-    try:
-        return bool(admin.describe_cluster()["brokers"])
-    except KafkaError:
-        return False
-    finally:
-        admin.close()
+    # The client would log an error for every attempt while nobody listens yet.
+    return ports.is_listening(port) and topic_admin.answers(servers)
 
 
 def _java(plan: BrokerPlan, *, heap_mb: int) -> tuple[str, ...]:

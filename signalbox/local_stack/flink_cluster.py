@@ -5,7 +5,7 @@ Nothing is written into the wheel: configuration, the class path (a folder of li
 
 from __future__ import annotations
 
-import itertools
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +27,6 @@ _SQL_CLIENT_CLASS: Final = "org.apache.flink.table.client.SqlClient"
 # The names Flink's own scripts look for.
 _SERVER_LOG4J: Final = "log4j-console.properties"
 _CLIENT_LOG4J: Final = "log4j-cli.properties"
-
-_taskmanager_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def taskmanager_spec(plan: ClusterPlan) -> ProcessSpec:
     """Return how to run a TaskManager; ready once it is registered. Each call names a new one."""
     log = plan.logs / "taskmanager.log"
     # A TaskManager that was killed stays listed until its heartbeat times out: only a new name shows the new one.
-    resource_id = f"taskmanager-{next(_taskmanager_numbers)}-{_unique()}"
+    resource_id = f"taskmanager-{uuid.uuid4().hex[:8]}"
     sizes = flink_config.TASKMANAGER_MEMORY_MB
     heap = (
         sizes["taskmanager.memory.framework.heap.size"] + sizes["taskmanager.memory.task.heap.size"]
@@ -207,7 +205,7 @@ def _java(
         str(plan.java.executable),
         *flags,
         *plan.java.flags(),
-        *module_flags_without_compiler(wheel),
+        *_module_flags(wheel),
         "-XX:-UsePerfData",
         f"-Dlog.file={log}",
         f"-Dlog4j.configurationFile=file:{plan.folder / 'conf' / log4j}",
@@ -216,7 +214,7 @@ def _java(
     )
 
 
-def module_flags_without_compiler(wheel: Path) -> tuple[str, ...]:
+def _module_flags(wheel: Path) -> tuple[str, ...]:
     """Return Flink's module flags except those for jdk.compiler, which a JRE lacks and would warn about."""
     return tuple(flag for flag in flink_config.module_flags(wheel) if "jdk.compiler" not in flag)
 
@@ -253,9 +251,3 @@ def _is_registered(plan: ClusterPlan, resource_id: str) -> bool:
         return resource_id in rest.taskmanagers()
     finally:
         rest.close()
-
-
-def _unique() -> str:
-    import uuid
-
-    return uuid.uuid4().hex[:8]

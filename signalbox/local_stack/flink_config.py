@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pyflink
+
 from signalbox.local_stack.ports import LOOPBACK
 from signalbox.settings import Settings
 
@@ -120,8 +122,6 @@ def render_yaml(options: Mapping[str, str]) -> str:
 
 def wheel_folder() -> Path:
     """Return the Flink distribution inside the apache-flink wheel."""
-    import pyflink
-
     return Path(pyflink.__file__).parent
 
 

@@ -46,7 +46,7 @@ class FlinkRest:
         return tuple(item["id"] for item in self._get("/taskmanagers")["taskmanagers"])
 
     def overview(self) -> dict[str, Any]:
-        """Return the cluster's numbers: `taskmanagers`, `slots-total`, `slots-available`, …"""
+        """Return the cluster's numbers: `taskmanagers`, `slots-total`, `slots-available` and others."""
         return self._get("/overview")
 
     def jobs(self) -> tuple[FlinkJob, ...]:

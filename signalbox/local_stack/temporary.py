@@ -10,18 +10,19 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from connectors import jars
 from connectors.topic_admin import TopicReport, ensure_topics
 from signalbox.errors import StackError
 from signalbox.local_stack import broker as broker_process
-from signalbox.local_stack import flink_cluster, flink_config, ports
+from signalbox.local_stack import flink_cluster, ports
 from signalbox.local_stack.broker import BrokerPlan
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.local_stack.flink_cluster import ClusterPlan
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.java import find_java
+from signalbox.local_stack.layout import broker_class_path
 from signalbox.local_stack.process import ManagedProcess
 from signalbox.settings import Settings
 
@@ -70,7 +71,7 @@ class TemporaryBroker:
         self._process = ManagedProcess.start(broker_process.spec(self.plan))
         self._process.wait_ready()
 
-    def __enter__(self) -> TemporaryBroker:
+    def __enter__(self) -> Self:
         self.start()
         self.create_topics()
         return self
@@ -191,7 +192,7 @@ class TemporaryCluster:
         self._taskmanager = ManagedProcess.start(flink_cluster.taskmanager_spec(self.plan))
         self._taskmanager.wait_ready()
 
-    def __enter__(self) -> TemporaryCluster:
+    def __enter__(self) -> Self:
         flink_cluster.prepare(self.plan)
         self._jobmanager = ManagedProcess.start(flink_cluster.jobmanager_spec(self.plan))
         self._taskmanager = ManagedProcess.start(flink_cluster.taskmanager_spec(self.plan))
@@ -216,9 +217,3 @@ class TemporaryCluster:
         for process in (self._taskmanager, self._jobmanager):
             if process is not None:
                 process.stop()
-
-
-def broker_class_path() -> tuple[Path, ...]:
-    """Return Kafka's jars and, from the Flink wheel, the binding that lets Kafka log through log4j."""
-    binding = (flink_config.wheel_folder() / "lib").glob("log4j-slf4j-impl*.jar")
-    return (*jars.ensure("kafka"), *binding)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import kafka
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
 
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.topics import AGENT_REGISTRY
 
 pytestmark = pytest.mark.integration
+
+# The client has no types.
+_KafkaProducer: Any = kafka.KafkaProducer
+_KafkaConsumer: Any = kafka.KafkaConsumer
 
 JOB = """
 from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment
@@ -29,10 +34,10 @@ def test_broker_record_written_is_read_back(broker: TemporaryBroker) -> None:
     """A record sent to a topic of the table comes back to a consumer."""
     broker.create_topics(prefix="roundtrip.")
     topic = f"roundtrip.{AGENT_REGISTRY}"
-    producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+    producer = _KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
     producer.send(topic, key=b"k", value=b"v").get(timeout=20)
     producer.close()
-    consumer = KafkaConsumer(
+    consumer = _KafkaConsumer(
         topic,
         bootstrap_servers=broker.bootstrap_servers,
         auto_offset_reset="earliest",

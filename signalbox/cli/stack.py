@@ -1,0 +1,77 @@
+"""`signalbox up`, `down`, `status`, `doctor`: the stack from a terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from signalbox.cli.session import load_settings, note, print_json
+from signalbox.local_stack import api
+
+app = typer.Typer(help="The local stack.")
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once messages can flow.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start empty: forget topics, state and outboxes.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Start Kafka, Flink, the jobs and the agents; without --detach, until Ctrl-C.
+
+    Jobs go on from the savepoint that `down` left, else from their newest checkpoint.
+    """
+    settings = load_settings()
+    if fresh and not yes:
+        typer.confirm(
+            f"Remove every topic, message and state in {settings.home.absolute()}?",
+            abort=True,
+            err=True,
+        )
+    started = api.up(settings, detach=detach, fresh=fresh, report=note)
+    if detach and started:
+        note(
+            f"Flink's page: http://127.0.0.1:{settings.flink.rest_port} · `signalbox down` stops it all"
+        )
+
+
+@app.command()
+def down() -> None:
+    """Stop exactly what `up` started: jobs with a savepoint, agents drained."""
+    if not api.down(load_settings(), report=note):
+        note("nothing runs")
+
+
+@app.command()
+def status(json: _Json = False) -> None:
+    """List processes, jobs, agents, topics and lag; exit code 1 unless all of it runs."""
+    found = api.status(load_settings())
+    if json:
+        print_json(found.as_json())
+    else:
+        from signalbox.cli.stack_tables import print_status  # noqa: PLC0415 (rich is slow to import)
+
+        print_status(found)
+    raise typer.Exit(0 if found.is_healthy else 1)
+
+
+@app.command()
+def doctor(json: _Json = False) -> None:
+    """Check this machine and say how to fix what is wrong; exit code 1 if anything is."""
+    checks = api.doctor(load_settings())
+    ok = all(check.ok for check in checks)
+    if json:
+        print_json({"ok": ok, "checks": [check.as_json() for check in checks]})
+    else:
+        for check in checks:
+            typer.echo(f"{'✓' if check.ok else '✗'} {check.name:<12} {check.found}")
+            if check.fix:
+                typer.echo(f"  {'':<12} → {check.fix}")
+    raise typer.Exit(0 if ok else 1)

@@ -1,0 +1,204 @@
+"""What this machine has and lacks: one line per thing the stack needs, each with its remedy."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import httpx
+
+from connectors import jars
+from connectors.topic_admin import answers
+from signalbox.errors import SignalboxError
+from signalbox.local_stack import ports, state_file
+from signalbox.local_stack.fleets import load_fleets
+from signalbox.local_stack.flink_rest import FlinkRest
+from signalbox.local_stack.java import OLDEST_JAVA, find_java
+from signalbox.local_stack.layout import home_of
+from signalbox.local_stack.state_file import StackState
+from signalbox.settings import Settings
+
+PYTHONS: Final = ((3, 11), (3, 12))
+_OLLAMA_URL: Final = "http://127.0.0.1:11434"
+_ANSWER_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, whether it is right, what was found, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return asdict(self)
+
+
+def doctor(settings: Settings) -> list[Check]:
+    """Look at everything the stack needs. Changes nothing, starts nothing."""
+    state = state_file.read(home_of(settings))
+    return [
+        _python(),
+        _java(),
+        _jars(),
+        _definitions(settings),
+        *_ports(settings, state),
+        *_reachable(settings, state),
+        _model(settings),
+    ]
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    system = f"{platform.system()} {platform.machine()}"
+    right = sys.version_info[:2] in PYTHONS and system == "Linux x86_64"
+    fix = "use Python 3.11 or 3.12 on Linux x86-64, or docker compose (docker-compose.yml)"
+    return Check("python", right, f"{version} on {system}", "" if right else fix)
+
+
+def _java() -> Check:
+    try:
+        java = find_java()
+    except SignalboxError as error:
+        return Check("java", False, str(error), f"`make setup`, or JAVA_HOME=<Java {OLDEST_JAVA}+>")
+    note = f"; {java.note}" if java.note else ""
+    return Check("java", True, f"{java.major} from {java.origin}: {java.home}{note}")
+
+
+def _jars() -> Check:
+    missing = jars.missing()
+    total = len(jars.locked("kafka")) + len(jars.locked("flink"))
+    found = f"{total - len(missing)} of {total} in {jars.cache_folder()}"
+    fix = "the next `signalbox up` downloads them; that needs a network connection"
+    return Check("jars", not missing, found, fix if missing else "")
+
+
+def _definitions(settings: Settings) -> Check:
+    try:
+        active = load_fleets(settings)
+    except SignalboxError as error:
+        return Check("definitions", False, str(error), "correct it, then `signalbox agents lint`")
+    return Check(
+        "definitions", True, f"{len(active.agents)} agents in {', '.join(settings.fleets)}"
+    )
+
+
+def _ports(settings: Settings, state: StackState) -> list[Check]:
+    wanted = [("flink port", "jobmanager", settings.flink.rest_port, "SIGNALBOX_FLINK__REST_PORT")]
+    if settings.kafka.bootstrap_servers is None:
+        wanted.insert(0, ("kafka port", "broker", settings.kafka.port, "SIGNALBOX_KAFKA__PORT"))
+    return [_port(state, *line) for line in wanted]
+
+
+def _port(state: StackState, name: str, process: str, port: int, setting: str) -> Check:
+    if ports.is_free(port):
+        return Check(name, True, f"{port} is free")
+    record = state.processes.get(process)
+    if record is not None and record.is_alive() and state.supervisor_is_alive():
+        return Check(name, True, f"{port} is used by this stack (pid {record.pid})")
+    found = f"{port} is used by {ports.owner(port)}"
+    return Check(name, False, found, f"stop it, or {setting}={ports.free_port()}")
+
+
+def _reachable(settings: Settings, state: StackState) -> list[Check]:
+    outside = settings.kafka.bootstrap_servers is not None
+    runs = state.supervisor_is_alive()
+    checks = []
+    if outside or runs:
+        ok = answers(settings.kafka.servers)
+        fix = (
+            "start it, or unset SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS to use one of our own"
+            if outside
+            else "see logs/broker.log"
+        )
+        checks.append(Check("broker", ok, settings.kafka.servers, "" if ok else fix))
+    if runs:
+        checks.append(_cluster(state))
+    else:
+        checks.append(Check("stack", True, "not running; `signalbox up` starts it"))
+    return checks
+
+
+def _cluster(state: StackState) -> Check:
+    rest = FlinkRest(state.rest_url)
+    try:
+        found = rest.overview()
+    except OSError as error:
+        return Check("cluster", False, str(error), "see logs/jobmanager.log")
+    finally:
+        rest.close()
+    ok = found["taskmanagers"] >= 1
+    return Check(
+        "cluster",
+        ok,
+        f"{state.rest_url}: {found['taskmanagers']} TaskManager, "
+        f"{found['slots-available']} of {found['slots-total']} slots free",
+        "" if ok else "see logs/taskmanager.log",
+    )
+
+
+def _model(settings: Settings) -> Check:
+    model = settings.model
+    looks: dict[str, Callable[[Settings], Check]] = {"ollama": _ollama, "openai": _openai}
+    if model.provider not in looks:
+        return Check("model", True, "embedded: contracts, a local scorer and templates; no network")
+    try:
+        return looks[model.provider](settings)
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        where = model.base_url or _OLLAMA_URL
+        return Check(
+            "model",
+            False,
+            f"{model.provider} at {where}: {error}",
+            "start the server, correct SIGNALBOX_MODEL__BASE_URL, "
+            "or SIGNALBOX_MODEL__PROVIDER=embedded",
+        )
+
+
+def _ollama(settings: Settings) -> Check:
+    url = settings.model.base_url or _OLLAMA_URL
+    answer = httpx.get(f"{url.rstrip('/')}/api/tags", timeout=_ANSWER_SECONDS).raise_for_status()
+    names = [str(item["name"]) for item in answer.json()["models"]]
+    wanted = settings.model.name
+    if wanted is None:
+        return Check(
+            "model",
+            False,
+            f"ollama at {url}",
+            f"SIGNALBOX_MODEL__NAME={names[0] if names else 'llama3.2'}",
+        )
+    ok = any(name in {wanted, f"{wanted}:latest"} for name in names)
+    found = (
+        f"ollama/{wanted} at {url}"
+        if ok
+        else f"ollama at {url} has {', '.join(names) or 'no model'}"
+    )
+    return Check("model", ok, found, "" if ok else f"`ollama pull {wanted}`")
+
+
+def _openai(settings: Settings) -> Check:
+    url = settings.model.base_url
+    if url is None:
+        return Check(
+            "model",
+            False,
+            "openai without an address",
+            "SIGNALBOX_MODEL__BASE_URL=http://127.0.0.1:8080/v1",
+        )
+    key = settings.model.api_key
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    answer = httpx.get(f"{url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_SECONDS)
+    if answer.is_success:
+        return Check("model", True, f"{settings.model.name or 'openai'} at {url}")
+    return Check(
+        "model",
+        False,
+        f"{url} answers {answer.status_code}",
+        "check SIGNALBOX_MODEL__API_KEY and SIGNALBOX_MODEL__BASE_URL",
+    )

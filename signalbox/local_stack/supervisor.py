@@ -1,0 +1,295 @@
+"""The supervisor: starts the stack, keeps every process and job of it running, and takes it down with savepoints.
+
+One loop, no threads while running: each turn looks once after every process, the registry and the jobs, and writes
+`stack.json`. Nothing else starts, restarts or stops a process of the stack.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
+
+from connectors.kafka import KafkaBroker
+from connectors.topic_admin import ensure_topics
+from signalbox.definitions.fleet import ActiveSet
+from signalbox.errors import StackError
+from signalbox.local_stack import broker, flink_cluster, state_file
+from signalbox.local_stack.checkpoints import remove_outdated
+from signalbox.local_stack.child import Child
+from signalbox.local_stack.fleets import ActiveAgents, apply_fleets
+from signalbox.local_stack.flink_rest import FlinkRest
+from signalbox.local_stack.job import Job
+from signalbox.local_stack.jobs import job_plans
+from signalbox.local_stack.layout import Layout
+from signalbox.local_stack.process import ProcessSpec
+from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
+
+TURN_SECONDS: Final = 0.1
+JOBS_EVERY_SECONDS: Final = 0.5
+AGENTS_EVERY_SECONDS: Final = 0.5
+AGENT_DRAIN_SECONDS: Final = 8.0
+SAVEPOINT_SECONDS: Final = 8.0
+
+Report = Callable[[str], None]
+
+
+class Supervisor:
+    """One running stack.
+
+    Args:
+        layout: what to start and where.
+        definitions: what `up` puts onto the registry.
+        report: told every event as a sentence, besides the state file.
+    """
+
+    def __init__(self, layout: Layout, definitions: ActiveSet, report: Report) -> None:
+        self._layout = layout
+        self._definitions = definitions
+        self._report = report
+        self._stopping = threading.Event()
+        self._rest = FlinkRest(layout.cluster.rest_url)
+        self._broker_client = KafkaBroker(layout.settings.kafka.servers)
+        self._active_agents = ActiveAgents(self._broker_client, layout.settings)
+        self._core = self._core_children()
+        self._agents: dict[str, Child] = {}
+        self._draining: list[tuple[float, Child]] = []
+        self._is_provisioned = False
+        self._due: dict[str, float] = {}
+        self._state = self._first_state()
+        self._jobs = [
+            Job(plan, self._state.jobs.setdefault(plan.name, JobRecord(name=plan.name)))
+            for plan in job_plans(layout)
+        ]
+
+    def request_stop(self) -> None:
+        """Make `run` take the stack down and return. Safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Start everything and keep it running until `request_stop`; whatever happens, nothing is left behind.
+
+        Raises:
+            StackError: a part of the stack could not be started at all.
+        """
+        problem = ""
+        try:
+            self._start()
+            while not self._stopping.is_set():
+                self._turn()
+                self._stopping.wait(TURN_SECONDS)
+        except BaseException as error:
+            problem = str(error) or type(error).__name__
+            raise
+        finally:
+            self._shut_down(problem)
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _first_state(self) -> StackState:
+        former = state_file.read(self._layout.home)
+        return StackState(
+            phase="starting",
+            supervisor=ProcessRecord(
+                name="supervisor",
+                kind="supervisor",
+                pid=os.getpid(),
+                created_at=state_file.record_process(os.getpid()),
+                state="running",
+            ),
+            bootstrap_servers=self._layout.settings.kafka.servers,
+            rest_url=self._layout.cluster.rest_url,
+            jobs=former.jobs,
+        )
+
+    def _core_children(self) -> list[Child]:
+        cluster = self._layout.cluster
+        children = [
+            Child("jobmanager", "jobmanager", lambda: flink_cluster.jobmanager_spec(cluster)),
+            Child("taskmanager", "taskmanager", lambda: flink_cluster.taskmanager_spec(cluster)),
+        ]
+        if (plan := self._layout.broker) is not None:
+            children.insert(0, Child("broker", "broker", lambda: broker.spec(plan)))
+        return children
+
+    def _start(self) -> None:
+        self._save()
+        flink_cluster.prepare(self._layout.cluster)
+        # The cluster first: formatting the broker's folder for the first time takes about as long as they do to load.
+        for child in self._core[::-1]:
+            if child.kind == "broker" and self._layout.broker is not None:
+                broker.prepare(self._layout.broker)
+            child.start()
+        self._save()
+
+    def _turn(self) -> None:
+        for child in [*self._core, *self._agents.values()]:
+            self._say(child.step())
+        if self._state.phase == "starting":
+            self._refuse_broken_core()
+        self._finish_draining()
+        if not self._is_provisioned and self._is_up("broker"):
+            self._provision()
+        if self._is_provisioned:
+            if self._is_due("agents", AGENTS_EVERY_SECONDS):
+                self._follow_registry()
+            if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
+                self._look_after_jobs()
+        self._tell_when_ready()
+        self._save()
+
+    def _refuse_broken_core(self) -> None:
+        # Once the stack ran, a crash is worth a restart; a part that never ran has a cause that a restart keeps.
+        for child in self._core:
+            if child.restarts and child.process is not None:
+                raise StackError(child.process.trouble("could not be started"))
+
+    def _provision(self) -> None:
+        settings = self._layout.settings
+        prefix = settings.kafka.topic_prefix
+        made = ensure_topics(settings.kafka.servers, prefix=prefix, agents=self._definitions.agents)
+        for warning in made.warnings:
+            self._say(f"warning: {warning}")
+        active = apply_fleets(self._broker_client, settings, self._definitions)
+        self._say(
+            f"{len(made.created)} topics created, {len(made.existing)} there already; "
+            f"{len(active.agents)} agents active (definitions {active.digest})"
+        )
+        self._is_provisioned = True
+
+    def _tell_when_ready(self) -> None:
+        if self._state.phase != "starting" or not self._is_provisioned:
+            return
+        children = [*self._core, *self._agents.values()]
+        if not self._agents or any(child.state != "running" for child in children):
+            return
+        if all(job.state == "running" for job in self._jobs):
+            self._state.phase = "running"
+            self._say("messages can flow")
+
+    # ── keeping it running ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow_registry(self) -> None:
+        names = self._active_agents.names()
+        if names is None:
+            return
+        for name in sorted(names - self._agents.keys()):
+            ensure_topics(
+                self._layout.settings.kafka.servers,
+                prefix=self._layout.settings.kafka.topic_prefix,
+                agents=[name],
+                fixed=False,
+            )
+            child = Child(f"agent {name}", "agent", lambda name=name: self._agent_spec(name))  # type: ignore[misc]
+            child.start()
+            self._agents[name] = child
+        for name in sorted(self._agents.keys() - names):
+            child = self._agents.pop(name)
+            child.ask_to_stop()
+            self._draining.append((time.monotonic() + AGENT_DRAIN_SECONDS, child))
+            self._say(f"agent {name} was removed and is drained")
+
+    def _agent_spec(self, name: str) -> ProcessSpec:
+        return ProcessSpec(
+            name=f"agent {name}",
+            argv=(sys.executable, "-m", "agents", name),
+            log_path=self._layout.logs / f"agent-{name}.log",
+            environ=self._layout.environ(),
+            stop_seconds=AGENT_DRAIN_SECONDS,
+        )
+
+    def _finish_draining(self) -> None:
+        left = []
+        for deadline, child in self._draining:
+            ended = child.process is None or child.process.exit_code() is not None
+            if ended or time.monotonic() > deadline:
+                child.stop()
+            else:
+                left.append((deadline, child))
+        self._draining = left
+
+    def _look_after_jobs(self) -> None:
+        for job in self._jobs:
+            try:
+                self._say(job.step(self._rest))
+            except OSError:
+                # The JobManager is going away; its own child will say so.
+                return
+
+    def _is_up(self, name: str) -> bool:
+        found = [child for child in self._core if child.name == name]
+        # A broker that is not ours is up until it is asked.
+        return all(child.state == "running" for child in found)
+
+    def _is_due(self, what: str, every_seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every_seconds
+        return True
+
+    # ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _shut_down(self, problem: str) -> None:
+        self._state.phase = "stopping"
+        self._say("stopping")
+        self._save()
+        self._active_agents.close()
+        agents = [*self._agents.values(), *(child for _, child in self._draining)]
+        for child in agents:
+            child.ask_to_stop()
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            for sentence in pool.map(self._stop_job, self._jobs):
+                self._say(sentence)
+            list(pool.map(Child.stop, agents))
+            list(pool.map(Child.stop, [c for c in self._core if c.kind != "broker"]))
+            # Last: until here somebody may still want to commit something.
+            list(pool.map(Child.stop, [c for c in self._core if c.kind == "broker"]))
+        self._rest.close()
+        if all(job.record.id is None for job in self._jobs):
+            cluster = self._layout.cluster
+            remove_outdated(
+                cluster.checkpoints, cluster.savepoints, [job.record for job in self._jobs]
+            )
+        self._state.phase = "failed" if problem else "stopped"
+        self._state.problem = problem
+        self._say("stopped")
+        self._state.supervisor = None
+        self._save()
+
+    def _stop_job(self, job: Job) -> str | None:
+        job.abandon_client()
+        if job.record.id is None:
+            return None
+        try:
+            savepoint = self._rest.stop_with_savepoint(
+                job.record.id,
+                str(self._layout.cluster.savepoints),
+                timeout_seconds=SAVEPOINT_SECONDS,
+            )
+        except (OSError, StackError) as error:
+            return (
+                f"job {job.name} has no savepoint ({error}); "
+                "the next `up` goes on from its newest checkpoint"
+            )
+        job.record.restore_from = savepoint
+        job.record.id = None
+        return f"job {job.name} stopped, its state is in {savepoint}"
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _say(self, sentence: str | None) -> None:
+        if sentence:
+            self._state.say(f"{datetime.now(UTC):%H:%M:%S} {sentence}")
+            self._report(sentence)
+
+    def _save(self) -> None:
+        everyone = [*self._core, *self._agents.values(), *(child for _, child in self._draining)]
+        self._state.processes = {child.name: child.record() for child in everyone}
+        self._state.jobs = {job.name: job.record for job in self._jobs}
+        state_file.write(self._layout.home, self._state)
