@@ -1,0 +1,59 @@
+"""`python -m agents NAME [--instance N]`: run one agent process. Settings come from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import structlog
+
+from agents.process import AgentProcess
+from connectors.kafka import KafkaBroker
+from signalbox.errors import SignalboxError
+from signalbox.settings import Settings
+
+EXIT_ERROR = 1
+
+
+def configure_logging() -> None:
+    """Log JSON lines to stdout; the Kafka client only speaks up when something is wrong."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the process and return its exit code: 0 drained, 1 an error, 2 misuse, 3 replaced by another process."""
+    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
+    parser.add_argument("name", help="the agent, as its definition names it")
+    parser.add_argument(
+        "--instance", default="0", help="tells processes of one agent apart; keep it over restarts"
+    )
+    chosen = parser.parse_args(arguments)
+    configure_logging()
+    settings = Settings()
+    broker = KafkaBroker(settings.kafka.servers)
+    process = AgentProcess(chosen.name, broker, settings, instance=chosen.instance)
+    try:
+        return asyncio.run(process.run())
+    except SignalboxError as error:
+        structlog.get_logger().error("agent.ended", agent=chosen.name, detail=str(error))
+        return EXIT_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

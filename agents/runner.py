@@ -1,0 +1,362 @@
+"""The only loop of an agent process: poll → check → handle concurrently → check → one transaction.
+
+Reads `agent_tasks_<agent>`; writes `agent_messages`, `agent_messages_dlq` and the group's offsets, together. Nothing in
+the loop sleeps and nothing is skipped: when all hands are full it stops taking, when a task must wait its key waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from agents.attempt import run_handler
+from agents.backlog import Item
+from agents.clock import Alarms, Clock
+from agents.intake import Intake, Polled
+from agents.ledger import Entry, Ledger
+from agents.result import HandlerResult, Terminal
+from agents.serving import AgentTopics, Serving
+from agents.settle import Again, Attempt, settle
+from agents.task import Context, Task
+from agents.workload import Batch, Start, Workload
+from connectors.broker import BrokerError, Membership, Partition, RebalancedError
+
+POLL_SECONDS: Final = 0.5
+KEEP_ALIVE_MS: Final = 1_000
+RETRY_BROKER_MS: Final = 1_000
+DRAIN_MS: Final = 15_000
+"""How long `stop` waits for running handlers; what still runs then is handled again by whoever comes next."""
+
+KILLED: Final = "the process ended during the last of {} attempts"
+
+ContextFactory = Callable[[Attempt, Serving], Context]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a heartbeat says. `handled` counts settled tasks, `failed` those of them that became dead letters."""
+
+    active: int = 0
+    handled: int = 0
+    failed: int = 0
+
+
+class Runner:
+    """One agent process's work. `run` returns after `stop`, when all that ran is committed."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        ledger: Ledger,
+        serving: Serving,
+        topics: AgentTopics,
+        contexts: ContextFactory,
+        clock: Clock,
+        max_poll_records: int = 100,
+    ) -> None:
+        self.serving = serving
+        self.counters = Counters()
+        self._intake = intake
+        self._ledger = ledger
+        self._topics = topics
+        self._contexts = contexts
+        self._clock = clock
+        self._max_poll_records = max_poll_records
+        self._work = Workload(topics)
+        self._log = structlog.get_logger().bind(agent=serving.definition.name)
+        self._running: dict[asyncio.Task[None], Item] = {}
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._membership: Membership | None = None
+        self._assignment: frozenset[Partition] = frozenset()
+        self._poll: asyncio.Future[Polled] | None = None
+        self._polled: Polled | None = None
+        self._commit: asyncio.Future[None] | None = None
+        self._batch: Batch | None = None
+        self._alarms = Alarms(clock, self._wake.set)
+        self._is_membership_doubted = False
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Drain: start nothing more, finish what runs, commit, return."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._clock.call_at(self._clock.now_ms() + DRAIN_MS, self._abandon)
+        self._wake.set()
+
+    def switch(self, serving: Serving) -> None:
+        """Serve a changed definition from the next start on; what runs ends under the old one."""
+        if serving.definition.digest != self.serving.definition.digest:
+            self._log.info("definition.switched", digest=serving.definition.digest)
+        self.serving = serving
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until `stop`.
+
+        Delivery: records exactly once; handlers at least once; equal ids for equal tasks.
+
+        Raises:
+            FencedError: another process has this instance's id now; end without writing.
+            BrokerError: the broker could not be reached at the start.
+        """
+        await self._ledger.open()
+        await self._intake.open()
+        try:
+            while not self._is_drained():
+                await self._take_polled()
+                await self._take_committed()
+                if not self._is_stopping:
+                    self._start_what_may()
+                self._poll_if_useful()
+                self._commit_if_needed()
+                await self._sleep()
+        finally:
+            await self._close()
+
+    def _is_drained(self) -> bool:
+        is_busy = (
+            self._running or self._commit or (self._work.is_commit_needed and self._membership)
+        )
+        return self._is_stopping and not is_busy
+
+    # polling
+
+    def _poll_if_useful(self) -> None:
+        if self._poll or self._polled or self._alarms.is_set("poll"):
+            return
+        room = 0 if self._is_stopping else self._room()
+        if room == 0 and self._alarms.is_set("keep alive") and not self._is_membership_doubted:
+            return
+        timeout_seconds = POLL_SECONDS if room or self._is_membership_doubted else 0.0
+        self._alarms.set("keep alive", self._clock.now_ms() + KEEP_ALIVE_MS)
+        self._poll = self._intake.poll(
+            timeout_seconds=timeout_seconds, max_records=min(room, self._max_poll_records)
+        )
+        self._poll.add_done_callback(self._woken)
+
+    def _room(self) -> int:
+        # Twice the hands, so that priorities have something to choose from; and a poll's worth for fast handlers.
+        limit = max(2 * self.serving.definition.limits.max_concurrent, 2 * self._max_poll_records)
+        return max(0, limit - self._work.waiting)
+
+    async def _take_polled(self) -> None:
+        if self._poll is not None and self._poll.done():
+            poll, self._poll = self._poll, None
+            try:
+                self._polled = poll.result()
+            except BrokerError as error:
+                self._log.warning("poll.failed", detail=str(error))
+                self._hold("poll", RETRY_BROKER_MS)
+        if self._polled is None:
+            return
+        polled = self._polled
+        if polled.membership.generation < 0:
+            self._polled = None  # between two assignments; nothing was read
+            return
+        if not self._is_same_membership(polled):
+            # The standing is only true with no commit of ours on its way; the records wait that long.
+            if self._commit is not None and not self._commit.done():
+                return
+            await self._take_committed()
+            if not await self._take_over(polled):
+                return
+        self._polled = None
+        self._work.receive(polled.records, self._clock.now_ms())
+
+    def _is_same_membership(self, polled: Polled) -> bool:
+        known = self._membership
+        return (
+            known is not None
+            and known.generation == polled.membership.generation
+            and self._assignment == polled.assignment
+        )
+
+    async def _take_over(self, polled: Polled) -> bool:
+        try:
+            standing = await self._intake.standing(polled.assignment)
+        except BrokerError as error:
+            self._log.warning("standing.failed", detail=str(error))
+            self._hold("poll", RETRY_BROKER_MS)
+            return False
+        change = self._work.take_over(polled.assignment, standing)
+        for task, item in list(self._running.items()):
+            if item.partition in change.lost:
+                task.cancel()
+        if change.behind:
+            await self._intake.seek(change.behind)
+        self._membership = polled.membership
+        self._assignment = polled.assignment
+        self._is_membership_doubted = False
+        self._alarms.set("commit", None)
+        self._log.info(
+            "partitions.assigned",
+            partitions=sorted(p.number for p in polled.assignment),
+            lost=sorted(p.number for p in change.lost),
+            generation=polled.membership.generation,
+        )
+        return True
+
+    # handling
+
+    def _start_what_may(self) -> None:
+        limit = self.serving.definition.limits.max_concurrent
+        while len(self._running) + self._work.noting < limit:
+            start = self._work.start_next(self._clock.now_ms())
+            if start is None:
+                return
+            if start.is_noted_first:
+                self._work.note(start)
+            else:
+                self._run_handler(start)
+
+    def _run_handler(self, start: Start) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle(start, self.serving))
+        self._running[task] = start.item
+        self.counters.active = len(self._running)
+        task.add_done_callback(self._handled)
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        item = self._running.pop(task)
+        self.counters.active = len(self._running)
+        if task.cancelled():
+            self._work.leave(item)
+        else:
+            self._failure = task.exception() or self._failure
+        self._wake.set()
+
+    async def _handle(self, start: Start, serving: Serving) -> None:
+        item = start.item
+        limit = serving.definition.limits.max_attempts
+        number = min(start.attempt, limit)
+        attempt = Attempt(item.record, item.envelope, number, self._clock.now_ms())
+        if start.attempt > limit:
+            result: HandlerResult = Terminal("handler_failed", KILLED.format(limit))
+        else:
+            result = await self._result(attempt, serving)
+        now_ms = self._clock.now_ms()
+        if not self._work.is_ours(item):
+            self._work.leave(item)
+            return
+        end = settle(serving, self._topics, attempt, result, now_ms)
+        log = self._log.bind(
+            task=item.envelope.id, conversation=item.envelope.subject, attempt=start.attempt
+        )
+        if isinstance(end, Again):
+            log.warning("task.retried", delay_ms=end.delay_ms, detail=end.detail)
+            self._work.retry(item, end, now_ms)
+            return
+        self.counters.handled += 1
+        self.counters.failed += end.is_failure
+        write = log.error if end.is_failure else log.info
+        write(
+            end.event,
+            ms=now_ms - attempt.started_ms,
+            **({"detail": end.detail} if end.detail else {}),
+        )
+        self._work.settle(item, end)
+
+    async def _result(self, attempt: Attempt, serving: Serving) -> HandlerResult:
+        violations = serving.input_contract.violations(attempt.task.data)
+        if violations:
+            return Terminal("handler_failed", f"input contract: {'; '.join(violations)}")
+        context = self._contexts(attempt, serving)
+        task = Task(attempt.task, attempt.number)
+        return await run_handler(
+            serving.handler,
+            task,
+            context,
+            timeout_seconds=serving.definition.limits.timeout_seconds,
+        )
+
+    # committing
+
+    def _commit_if_needed(self) -> None:
+        is_held = self._alarms.is_set("commit")
+        if self._commit or is_held or self._membership is None or not self._work.is_commit_needed:
+            return
+        self._batch = self._work.next_batch()
+        entry = Entry(self._batch.records, self._batch.offsets, self._membership)
+        self._commit = self._ledger.commit(entry)
+        self._commit.add_done_callback(self._woken)
+
+    async def _take_committed(self) -> None:
+        if self._commit is None or self._batch is None or not self._commit.done():
+            return
+        commit, batch = self._commit, self._batch
+        self._commit = self._batch = None
+        try:
+            commit.result()
+        except RebalancedError as error:
+            # The next poll brings the new membership; until then there is nobody to commit as.
+            self._log.info("commit.rebalanced", detail=str(error))
+            self._is_membership_doubted = True
+            self._hold("commit", RETRY_BROKER_MS)
+            return
+        except BrokerError as error:
+            self._log.warning("commit.unknown", detail=str(error))
+            if not await self._was_committed(batch):
+                return
+        self._is_membership_doubted = False
+        self._work.committed(batch)
+        for start in batch.starts:
+            if not self._is_stopping:
+                self._run_handler(start)
+
+    async def _was_committed(self, batch: Batch) -> bool:
+        """Find out, after a new producer has ended the old one's transaction, which way it ended."""
+        while True:
+            try:
+                await self._ledger.open()
+                standing = await self._intake.standing(frozenset(batch.offsets))
+            except BrokerError as error:
+                self._log.warning("broker.unreachable", detail=str(error))
+                await self._pause(RETRY_BROKER_MS)
+                continue
+            return all(standing.committed.get(p) == offset for p, offset in batch.offsets.items())
+
+    # waiting
+
+    def _woken(self, _: asyncio.Future[Polled] | asyncio.Future[None]) -> None:
+        self._wake.set()
+
+    def _hold(self, what: str, milliseconds: int) -> None:
+        self._alarms.set(what, self._clock.now_ms() + milliseconds)
+
+    async def _pause(self, milliseconds: int) -> None:
+        passed = asyncio.Event()
+        self._clock.call_at(self._clock.now_ms() + milliseconds, passed.set)
+        await passed.wait()
+
+    async def _sleep(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._is_drained():
+            return
+        self._alarms.set("retry", self._next_retry_ms())
+        await self._wake.wait()
+        self._wake.clear()
+
+    def _next_retry_ms(self) -> int | None:
+        due_ms = self._work.next_due_ms
+        # One that is due already waits for a free hand, and a hand that gets free wakes the loop anyway.
+        is_future = due_ms is not None and due_ms > self._clock.now_ms()
+        return due_ms if is_future and not self._is_stopping else None
+
+    def _abandon(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+    async def _close(self) -> None:
+        self._alarms.clear()
+        self._abandon()
+        if self._poll is not None:
+            await asyncio.wait([self._poll])
+        await self._intake.close()
+        await self._ledger.close()
+        self._log.info("agent.stopped", handled=self.counters.handled, failed=self.counters.failed)
