@@ -18,7 +18,7 @@ from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.registry import AgentRecord, Manifest
 from signalbox.contracts.review import Review
-from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.definitions.specs import AgentDefinition, FleetFile
 
 FOLDER: Final = Path("docs/schemas")
 
@@ -32,7 +32,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "agent_record": AgentRecord,
     "manifest": Manifest,
     "agent_definition": AgentDefinition,
-    "fleet": FleetPolicy,
+    "fleet": FleetFile,
 }
 
 

@@ -5,7 +5,7 @@ YAML 1.2 by a pure-Python safe loader: no tags that run code, no duplicate keys,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,7 +16,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.tokens import AliasToken, TagToken
 
 from signalbox.definitions.fleet import Fleet
-from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.definitions.shared_schemas import UnknownSchemaError, inline
+from signalbox.definitions.specs import AgentDefinition, FleetFile
 from signalbox.errors import DefinitionError
 
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -41,7 +42,7 @@ def load_fleet(folder: Path) -> Fleet:
             "no fleet.yaml in this folder",
             "a fleet needs at least `name: <fleet>`",
         )
-    policy = _load(policy_path, FleetPolicy)
+    policy = _load(policy_path, FleetFile).policy_alone()
     agents: dict[str, AgentDefinition] = {}
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -66,18 +67,34 @@ def load_fleet(folder: Path) -> Fleet:
 
 
 def load_agent(path: Path) -> AgentDefinition:
-    """Load one agent definition.
+    """Load one agent definition; schemas it shares are looked up in `fleet.yaml` beside it.
 
     Raises:
         DefinitionError: with the line and column of the first wrong value.
     """
-    return _load(path, AgentDefinition)
+    tree = _parse(path)
+    plain = _plain(tree)
+    try:
+        plain = inline(plain, _shared(path.parent))
+    except UnknownSchemaError as error:
+        line, column = _place(tree, error.path)
+        raise DefinitionError(path, line, column, str(error), "name one of these") from None
+    return _validated(path, tree, plain, AgentDefinition)
+
+
+def _shared(folder: Path) -> Mapping[str, Any]:
+    path = folder / FLEET_FILE
+    return _load(path, FleetFile).schemas if path.is_file() else {}
 
 
 def _load(path: Path, model: type[M]) -> M:
     tree = _parse(path)
+    return _validated(path, tree, _plain(tree), model)
+
+
+def _validated(path: Path, tree: Any, plain: Any, model: type[M]) -> M:
     try:
-        return model.model_validate(_plain(tree))
+        return model.model_validate(plain)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         line, column = _place(tree, first["loc"])

@@ -196,3 +196,13 @@ class FleetPolicy(_Spec):
     def as_json(self) -> dict[str, Any]:
         """The policy as it goes into the manifest."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+class FleetFile(FleetPolicy):
+    """The file `fleet.yaml`: the policy, and the schemas its agents share (`$ref: fleet.yaml#/schemas/<name>`)."""
+
+    schemas: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+
+    def policy_alone(self) -> FleetPolicy:
+        """Return what the running system needs: the shared schemas are inlined in the definitions by then."""
+        return FleetPolicy.model_validate(self.model_dump(exclude={"schemas"}))

@@ -106,6 +106,44 @@ def test_fleet_without_agents_is_refused(tmp_path):
         load_fleet(tmp_path)
 
 
+def test_shared_schema_is_inlined_with_what_stands_beside_it(tmp_path):
+    """A schema of fleet.yaml is written once and used by name; a keyword beside the reference is kept."""
+    (tmp_path / "fleet.yaml").write_text(
+        "name: test\nschemas:\n  brief: {type: object, required: [text], properties: {text: {$ref: 'fleet.yaml#/schemas/text'}}}\n"
+        "  text: {type: string, maxLength: 9}\n"
+    )
+    reference = "{$ref: 'fleet.yaml#/schemas/brief', maxProperties: 1}"
+    path = tmp_path / "writer.yaml"
+    path.write_text(GOOD.replace("{type: object, required: [brief]}", reference))
+
+    definition = load_agent(path)
+
+    assert definition.input.json_schema == {
+        "type": "object",
+        "required": ["text"],
+        "properties": {"text": {"type": "string", "maxLength": 9}},
+        "maxProperties": 1,
+    }
+    assert "schemas" not in load_fleet(tmp_path).policy.as_json()
+
+
+@pytest.mark.parametrize(
+    ("schemas", "words"),
+    [("{}", "declares the schemas none"), ("{b: {$ref: 'fleet.yaml#/schemas/b'}}", "circle")],
+)
+def test_shared_schema_that_cannot_be_resolved_points_at_the_reference(tmp_path, schemas, words):
+    """An unknown or circular reference is an error at its line, with what there is."""
+    (tmp_path / "fleet.yaml").write_text(f"name: test\nschemas: {schemas}\n")
+
+    error = refused(
+        tmp_path,
+        GOOD.replace("{type: object, required: [brief]}", "{$ref: 'fleet.yaml#/schemas/b'}"),
+    )
+
+    assert error.line == 5
+    assert words in str(error)
+
+
 def test_digest_changes_with_the_definition_and_only_then():
     """Equal definitions have equal digests; one word more makes another one."""
     one, same, other = agent("a", ["x"]), agent("a", ["x"]), agent("a", ["x"], description="Else.")
