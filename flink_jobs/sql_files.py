@@ -13,13 +13,19 @@ from typing import Any, Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from signalbox.contracts.dead_letter import MAX_RAW_BYTES
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
+from signalbox.topics import MAX_ADMITTED_BYTES
 
 SQL_FOLDER: Final = Path(__file__).resolve().parent.parent / "sql"
 
 Mode = Literal["job", "adhoc"]
 """`job` tables are unbounded and go on from committed offsets; `adhoc` ones end at what is there now."""
+
+BROKER_PARAMETER: Final = "signalbox.bootstrap-servers"
+PREFIX_PARAMETER: Final = "signalbox.topic-prefix"
+"""Job parameters by which a session tells the Python functions which broker its tables are on."""
 
 _NUMBER: Final = re.compile(r"^\d+_")
 _TOKEN: Final = re.compile(
@@ -62,6 +68,10 @@ def variables(
         "group_prefix": settings.kafka.group_prefix,
         "delivery": settings.delivery,
         "kafka_properties": {},
+        "broker_parameter": BROKER_PARAMETER,
+        "prefix_parameter": PREFIX_PARAMETER,
+        "max_admitted_bytes": MAX_ADMITTED_BYTES,
+        "max_raw_bytes": MAX_RAW_BYTES,
         "mode": mode,
         "job": job,
     }

@@ -1,0 +1,11 @@
+-- What a person's session needs: a question ends, its answer is one table, times are UTC as in the records.
+-- To watch instead: SET 'execution.runtime-mode' = 'streaming'; and SELECT … FROM agent_decisions
+-- /*+ OPTIONS('scan.bounded.mode' = 'unbounded', 'scan.startup.mode' = 'latest-offset') */;
+SET 'execution.runtime-mode' = 'batch';
+SET 'sql-client.execution.result-mode' = 'tableau';
+SET 'sql-client.display.print-time-cost' = 'false';
+SET 'table.local-time-zone' = 'UTC';
+-- A question must not hold up the jobs: one slot each, no checkpoints, stages in a pipeline instead of through files.
+SET 'parallelism.default' = '1';
+SET 'execution.batch-shuffle-mode' = 'ALL_EXCHANGES_PIPELINED';
+SET 'pipeline.name' = 'question';

@@ -1,0 +1,22 @@
+{% from '_json.sql' import moment -%}
+-- Messages that a person was asked to decide on. Whether one did is among `decisions` (path `human`).
+CREATE VIEW reviews AS
+SELECT
+    JSON_VALUE(json, '$.conversation_id') AS conversation_id,
+    JSON_VALUE(json, '$.message.id') AS message_id,
+    JSON_VALUE(json, '$.message.type') AS message_type,
+    JSON_QUERY(json, '$.message') AS message,
+    JSON_QUERY(json, '$.candidates') AS candidates,
+    JSON_VALUE(json, '$.reason') AS reason,
+    {{ moment('opened_at') }} AS opened_at,
+    {{ moment('deadline') }} AS deadline,
+    partition_id,
+    record_offset,
+    record_time
+FROM (
+    SELECT
+        *,
+        CAST(record AS STRING) AS json
+    FROM agent_review
+) AS parsed
+WHERE json IS JSON OBJECT;

@@ -1,0 +1,20 @@
+{% from '_json.sql' import moment -%}
+-- Agent processes as they see themselves; one beat every few seconds each.
+CREATE VIEW heartbeats AS
+SELECT
+    JSON_VALUE(json, '$.agent') AS agent,
+    JSON_VALUE(json, '$.instance') AS instance,
+    TRY_CAST(JSON_VALUE(json, '$.active') AS INT) AS active,
+    TRY_CAST(JSON_VALUE(json, '$.max_concurrent') AS INT) AS max_concurrent,
+    TRY_CAST(JSON_VALUE(json, '$.handled') AS BIGINT) AS handled,
+    TRY_CAST(JSON_VALUE(json, '$.failed') AS BIGINT) AS failed,
+    JSON_VALUE(json, '$.definitions') AS definitions_digest,
+    {{ moment('at') }} AS beat_at,
+    record_time
+FROM (
+    SELECT
+        *,
+        CAST(record AS STRING) AS json
+    FROM agent_heartbeats
+) AS parsed
+WHERE json IS JSON OBJECT;
