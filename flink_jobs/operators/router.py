@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
 from flink_jobs.operators.call_runner import Finished
 from flink_jobs.operators.keyed_store import KeyedStore, pending_key, split_pending_key
-from flink_jobs.operators.model_calls import ModelCalls
 from flink_jobs.operators.rows import OutputRow
 from flink_jobs.operators.shard_memory import ShardMemory
 from flink_jobs.operators.tick_reducer import TickReducer
@@ -33,13 +32,27 @@ OVERDUE_PAUSE_MS: Final = 60_000
 """How long a deadline rests that is still past after it was reduced, so that it cannot spin."""
 
 
+class Calls(Protocol):
+    """What the router needs of `model_calls.ModelCalls`."""
+
+    def submit(self, shard: int, conversation: str, ask: c.AskModel, context: Envelope) -> None:
+        """Ask; the result is collected with `context`."""
+
+    def cancel(self, shard: int, conversation: str, sequence: int) -> None:
+        """Forget an open call."""
+
+    def collect(self, shard: int) -> Iterable[Finished]:
+        """Return what finished since the last time."""
+        ...
+
+
 class Router:
     """The routing of one subtask. `rulebook` is set from outside before each use."""
 
     def __init__(
         self,
         store: KeyedStore,
-        calls: ModelCalls,
+        calls: Calls,
         reducer: TickReducer,
         *,
         count: Callable[[str], None],

@@ -1,0 +1,156 @@
+"""Definitions from `agent_registry`: when a manifest becomes active, and what is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from flink_jobs.operators.definitions import Definitions
+from signalbox.contracts.registry import MANIFEST_KEY
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.routing.rules import EnginePolicy
+from tests.support.fleets import agent
+
+
+class FakeParts(dict[str, bytes]):
+    """Broadcast state as a dictionary."""
+
+    def put(self, key: str, value: bytes) -> None:
+        self[key] = value
+
+    def remove(self, key: str) -> None:
+        self.pop(key, None)
+
+
+def active_set(*agents: AgentDefinition) -> ActiveSet:
+    """One fleet of `agents`."""
+    policy = FleetPolicy.model_validate({"name": "test"})
+    return ActiveSet.of([Fleet(policy, {one.name: one for one in agents})])
+
+
+def records_of(active: ActiveSet) -> list[tuple[str, bytes]]:
+    """What is on the topic after `active` was applied, the manifest last."""
+    records, manifest = active.records(datetime(2026, 1, 1, tzinfo=UTC))
+    return [
+        *((record.key, record.to_json()) for record in records),
+        (MANIFEST_KEY, manifest.to_json()),
+    ]
+
+
+def taken(
+    records: Iterable[tuple[str | None, bytes | None]], parts: FakeParts | None = None
+) -> Definitions:
+    """A subtask that has read `records`."""
+    definitions = Definitions(EnginePolicy())
+    parts = FakeParts() if parts is None else parts
+    for key, value in records:
+        definitions.take(key, value, parts)
+    return definitions
+
+
+FIRST = active_set(agent("alpha", ["a"]))
+SECOND = active_set(agent("alpha", ["a"]), agent("beta", ["b"]))
+
+
+def test_definitions_manifest_with_all_parts_is_active() -> None:
+    """After the last record of an `apply` its agents decide."""
+    current = taken(records_of(SECOND)).rulebook.current
+
+    assert current is not None
+    assert current.digest == SECOND.digest
+    assert set(current.agents) == {"alpha", "beta"}
+
+
+def test_definitions_part_missing_the_old_manifest_stays_active() -> None:
+    """A half-applied change is never seen, in whatever order the topic gives it."""
+    *parts, manifest = records_of(SECOND)
+    definitions = taken([*records_of(FIRST), manifest, *parts[:-1]])
+    assert definitions.rulebook.current is not None
+    assert definitions.rulebook.current.digest == FIRST.digest
+
+    completed = taken([*records_of(FIRST), manifest, *parts])
+    assert completed.rulebook.current is not None
+    assert completed.rulebook.current.digest == SECOND.digest
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, b"{}"),
+        ("alpha@1", None),
+        (MANIFEST_KEY, None),
+        (MANIFEST_KEY, b"{nonsense"),
+        (MANIFEST_KEY, b'{"digest": "x", "agents": {"../x": "y"}, "fleets": {}}'),
+        ("alpha@1", b"\xff\xfe"),
+        ("somebody@else", records_of(FIRST)[0][1]),
+        ("active_manifests", b"[]"),
+    ],
+)
+def test_definitions_garbage_on_the_topic_is_ignored(key: str | None, value: bytes | None) -> None:
+    """Tombstones, broken JSON, wrong keys and our own state's name change nothing and raise nothing."""
+    definitions = taken([*records_of(FIRST), (key, value)])
+
+    assert definitions.rulebook.current is not None
+    assert definitions.rulebook.current.digest == FIRST.digest
+
+
+def test_definitions_schema_that_does_not_compile_keeps_the_old_manifest() -> None:
+    """A contract that is no JSON Schema is refused as a whole; what ran goes on."""
+    broken = active_set(agent("alpha", ["a"]))
+    records = [
+        (key, value.replace(b'"object"', b'"no such type"')) for key, value in records_of(broken)
+    ]
+    records = [(key, value.replace(broken.digest.encode(), b"other")) for key, value in records]
+    definitions = taken([*records_of(SECOND), *records])
+
+    assert definitions.rulebook.current is not None
+    assert definitions.rulebook.current.digest == SECOND.digest
+
+
+def test_definitions_tombstone_of_a_part_in_use_does_not_take_it_away() -> None:
+    """What the active manifest names survives a tombstone, also across a restart."""
+    parts = FakeParts()
+    key = records_of(FIRST)[0][0]
+    taken([*records_of(FIRST), (key, None)], parts)
+    restored = Definitions(EnginePolicy())
+    restored.restore(parts)
+
+    assert restored.rulebook.current is not None
+
+
+def test_definitions_restored_keep_the_last_three_versions_in_order() -> None:
+    """After a restore the same version is current, and messages in flight still find the two before it."""
+    sets = [active_set(agent("alpha", ["a"]), agent(f"extra_{n}", [f"x{n}"])) for n in range(5)]
+    parts = FakeParts()
+    before = taken((record for one in sets for record in records_of(one)), parts)
+    after = Definitions(EnginePolicy())
+    after.restore(parts)
+
+    for definitions in (before, after):
+        assert definitions.rulebook.current is not None
+        assert definitions.rulebook.current.digest == sets[4].digest
+        kept = [version.digest for version in definitions.rulebook.earlier]
+        assert kept == [sets[3].digest, sets[2].digest]
+
+
+def test_definitions_same_manifest_twice_compiles_once() -> None:
+    """Reading a manifest again changes nothing."""
+    parts = FakeParts()
+    definitions = taken(records_of(FIRST), parts)
+    current = definitions.rulebook.current
+    for key, value in records_of(FIRST):
+        definitions.take(key, value, parts)
+
+    assert definitions.rulebook.current is current
+
+
+def test_definitions_manifest_going_back_to_an_earlier_set_is_active_again() -> None:
+    """Removing what was added makes the first set current again, each version kept once."""
+    definitions = taken([*records_of(FIRST), *records_of(SECOND), *records_of(FIRST)])
+
+    assert definitions.rulebook.current is not None
+    assert definitions.rulebook.current.digest == FIRST.digest
+    assert [version.digest for version in definitions.rulebook.earlier] == [SECOND.digest]
