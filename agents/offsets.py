@@ -15,21 +15,23 @@ from typing import Final
 
 from connectors.broker import MAX_METADATA_BYTES, CommittedOffset
 
-NOTED_WINDOW: Final = 1000
-"""After an assignment, so many offsets behind the committed one may have been started by a process that died."""
+FIRST_WINDOW: Final = 3000
+"""Where a group never committed, so many records may have been started by a process that died before its first commit."""
 
-_FORMAT: Final = re.compile(r"^v1 n(\d+) f([\d,-]*) a([\d,:]*)$")
+_FORMAT: Final = re.compile(r"^v1 n(\d+) s(\d+) f([\d,-]*) a([\d,:]*)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
     """What rides beside a committed offset; offsets are absolute here, relative in the text.
 
-    `finished`: done beyond the committed offset. `attempts`: starts of what is not done. `number`: of the commit, so
-    that two different commits never have the same text.
+    `number`: of the commit, so that two different commits never have the same text. `started_below`: no offset from
+    here on was started before the next commit. `finished`: done beyond the committed offset. `attempts`: starts of
+    what is not done.
     """
 
     number: int = 0
+    started_below: int = 0
     finished: frozenset[int] = frozenset()
     attempts: dict[int, int] = field(default_factory=dict)
 
@@ -42,7 +44,7 @@ def encode_note(base: int, note: Note, limit: int = MAX_METADATA_BYTES) -> str:
     """
     attempts = [f"{offset - base}:{count}" for offset, count in sorted(note.attempts.items())]
     ranges = _ranges(sorted(offset - base for offset in note.finished))
-    head = f"v1 n{note.number} f"
+    head = f"v1 n{note.number} s{max(0, note.started_below - base)} f"
     room = limit - len(head) - len(" a")
     kept_attempts = _fitting(attempts, room)
     kept_ranges = _fitting(ranges, room - len(kept_attempts))
@@ -53,16 +55,15 @@ def decode_note(base: int, text: str) -> Note:
     """Read what `encode_note` wrote; any other text is an empty note, as after a change of the format."""
     match = _FORMAT.match(text)
     if match is None:
-        return Note()
-    number, ranges, attempts = match.groups()
+        return Note(started_below=base + FIRST_WINDOW)
+    number, below, ranges, attempts = match.groups()
     finished: set[int] = set()
     for part in filter(None, ranges.split(",")):
         first, _, last = part.partition("-")
         finished.update(range(base + int(first), base + int(last or first) + 1))
     starts = (part.split(":") for part in attempts.split(",") if ":" in part)
-    return Note(
-        int(number), frozenset(finished), {base + int(offset): int(n) for offset, n in starts}
-    )
+    counts = {base + int(offset): int(n) for offset, n in starts}
+    return Note(int(number), base + int(below), frozenset(finished), counts)
 
 
 def _ranges(offsets: list[int]) -> list[str]:
@@ -99,11 +100,13 @@ class PartitionProgress:
             end: the partition's end now; what comes behind it was never started by anybody.
         """
         base = committed.offset if committed else 0
-        note = decode_note(base, committed.metadata) if committed else Note()
+        note = decode_note(base, committed.metadata if committed else "")
         self._position = base
-        self._noted_below = min(end, base + NOTED_WINDOW)
+        self._noted_below = min(end, note.started_below)
         self._finished = set(note.finished)
         self._attempts = dict(note.attempts)
+        # Started by a process that is gone: each of them may be what ended it.
+        self._suspects = frozenset(note.attempts)
         self._open: deque[int] = deque()
         self._unfinished: set[int] = set()
 
@@ -127,6 +130,13 @@ class PartitionProgress:
         """Return how often the record was started so far, as far as known."""
         return self._attempts.get(offset, 0)
 
+    def is_suspect(self, offset: int) -> bool:
+        """Say whether the record was running when a former process ended.
+
+        It then runs alone, so that only the one that kills processes is charged with it.
+        """
+        return offset in self._suspects
+
     def is_noted_first(self, offset: int) -> bool:
         """Say whether the start must be committed before the handler runs: it may kill the process, again."""
         return offset < self._noted_below or offset in self._attempts
@@ -139,9 +149,16 @@ class PartitionProgress:
         while self._open and self._open[0] not in self._unfinished:
             self._open.popleft()
 
-    def to_commit(self, number: int) -> CommittedOffset:
-        """Return the offset to commit now, with its note; `number` is the commit's own."""
+    def to_commit(self, number: int, ahead: int) -> CommittedOffset:
+        """Return the offset to commit now, with its note.
+
+        Args:
+            number: the commit's own.
+            ahead: how many records may be delivered before the next commit at most.
+        """
         base = self._open[0] if self._open else self._position
         self._finished = {offset for offset in self._finished if offset >= base}
-        note = Note(number, frozenset(self._finished), self._attempts)
+        # Offsets skip markers, at most one to a record where each is its own transaction.
+        below = self._position + 2 * ahead
+        note = Note(number, below, frozenset(self._finished), self._attempts)
         return CommittedOffset(base, encode_note(base, note))

@@ -15,10 +15,11 @@ import structlog
 
 from agents.clock import Clock, SystemClock, moment
 from agents.handlers import handler_from
+from agents.hands import ContextFactory
 from agents.heartbeat import HeartbeatSender
 from agents.intake import Intake
 from agents.ledger import Ledger
-from agents.runner import ContextFactory, Runner
+from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
 from agents.settle import Attempt, status_message
 from agents.task import Context

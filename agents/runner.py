@@ -7,22 +7,16 @@ the loop sleeps and nothing is skipped: when all hands are full it stops taking,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from agents.attempt import run_handler
-from agents.backlog import Item
 from agents.clock import Alarms, Clock
+from agents.hands import ContextFactory, Counters, Hands
 from agents.intake import Intake, Polled
 from agents.ledger import Entry, Ledger
-from agents.result import HandlerResult, Terminal
 from agents.serving import AgentTopics, Serving
-from agents.settle import Again, Attempt, settle
-from agents.task import Context, Task
-from agents.workload import Batch, Start, Workload
+from agents.workload import Batch, Workload
 from connectors.broker import BrokerError, Membership, Partition, RebalancedError
 
 POLL_SECONDS: Final = 0.5
@@ -30,19 +24,6 @@ KEEP_ALIVE_MS: Final = 1_000
 RETRY_BROKER_MS: Final = 1_000
 DRAIN_MS: Final = 15_000
 """How long `stop` waits for running handlers; what still runs then is handled again by whoever comes next."""
-
-KILLED: Final = "the process ended during the last of {} attempts"
-
-ContextFactory = Callable[[Attempt, Serving], Context]
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a heartbeat says. `handled` counts settled tasks, `failed` those of them that became dead letters."""
-
-    active: int = 0
-    handled: int = 0
-    failed: int = 0
 
 
 class Runner:
@@ -59,18 +40,14 @@ class Runner:
         clock: Clock,
         max_poll_records: int = 100,
     ) -> None:
-        self.serving = serving
-        self.counters = Counters()
         self._intake = intake
         self._ledger = ledger
-        self._topics = topics
-        self._contexts = contexts
         self._clock = clock
         self._max_poll_records = max_poll_records
         self._work = Workload(topics)
-        self._log = structlog.get_logger().bind(agent=serving.definition.name)
-        self._running: dict[asyncio.Task[None], Item] = {}
+        self._log: Any = structlog.get_logger().bind(agent=serving.definition.name)
         self._wake = asyncio.Event()
+        self._hands = Hands(self._work, serving, topics, contexts, clock=clock, wake=self._wake.set)
         self._is_stopping = False
         self._membership: Membership | None = None
         self._assignment: frozenset[Partition] = frozenset()
@@ -80,20 +57,29 @@ class Runner:
         self._batch: Batch | None = None
         self._alarms = Alarms(clock, self._wake.set)
         self._is_membership_doubted = False
-        self._failure: BaseException | None = None
+
+    @property
+    def serving(self) -> Serving:
+        """What is served now."""
+        return self._hands.serving
+
+    @property
+    def counters(self) -> Counters:
+        """What was done so far."""
+        return self._hands.counters
 
     def stop(self) -> None:
         """Drain: start nothing more, finish what runs, commit, return."""
         if not self._is_stopping:
             self._is_stopping = True
-            self._clock.call_at(self._clock.now_ms() + DRAIN_MS, self._abandon)
+            self._clock.call_at(self._clock.now_ms() + DRAIN_MS, self._hands.cancel)
         self._wake.set()
 
     def switch(self, serving: Serving) -> None:
         """Serve a changed definition from the next start on; what runs ends under the old one."""
         if serving.definition.digest != self.serving.definition.digest:
             self._log.info("definition.switched", digest=serving.definition.digest)
-        self.serving = serving
+        self._hands.serving = serving
         self._wake.set()
 
     async def run(self) -> None:
@@ -112,7 +98,7 @@ class Runner:
                 await self._take_polled()
                 await self._take_committed()
                 if not self._is_stopping:
-                    self._start_what_may()
+                    self._hands.start_what_may()
                 self._poll_if_useful()
                 self._commit_if_needed()
                 await self._sleep()
@@ -121,7 +107,9 @@ class Runner:
 
     def _is_drained(self) -> bool:
         is_busy = (
-            self._running or self._commit or (self._work.is_commit_needed and self._membership)
+            self._hands.are_busy
+            or self._commit
+            or (self._work.is_commit_needed and self._membership)
         )
         return self._is_stopping and not is_busy
 
@@ -142,8 +130,11 @@ class Runner:
 
     def _room(self) -> int:
         # Twice the hands, so that priorities have something to choose from; and a poll's worth for fast handlers.
-        limit = max(2 * self.serving.definition.limits.max_concurrent, 2 * self._max_poll_records)
-        return max(0, limit - self._work.waiting)
+        return max(0, self._hold_limit() - self._work.held)
+
+    def _hold_limit(self) -> int:
+        # Enough to choose from by priority, and enough to stay busy while a transaction is under way.
+        return max(2 * self.serving.definition.limits.max_concurrent, 5 * self._max_poll_records)
 
     async def _take_polled(self) -> None:
         if self._poll is not None and self._poll.done():
@@ -185,9 +176,7 @@ class Runner:
             self._hold("poll", RETRY_BROKER_MS)
             return False
         change = self._work.take_over(polled.assignment, standing)
-        for task, item in list(self._running.items()):
-            if item.partition in change.lost:
-                task.cancel()
+        self._hands.cancel(lambda partition: partition in change.lost)
         if change.behind:
             await self._intake.seek(change.behind)
         self._membership = polled.membership
@@ -202,85 +191,13 @@ class Runner:
         )
         return True
 
-    # handling
-
-    def _start_what_may(self) -> None:
-        limit = self.serving.definition.limits.max_concurrent
-        while len(self._running) + self._work.noting < limit:
-            start = self._work.start_next(self._clock.now_ms())
-            if start is None:
-                return
-            if start.is_noted_first:
-                self._work.note(start)
-            else:
-                self._run_handler(start)
-
-    def _run_handler(self, start: Start) -> None:
-        task = asyncio.get_running_loop().create_task(self._handle(start, self.serving))
-        self._running[task] = start.item
-        self.counters.active = len(self._running)
-        task.add_done_callback(self._handled)
-
-    def _handled(self, task: asyncio.Task[None]) -> None:
-        item = self._running.pop(task)
-        self.counters.active = len(self._running)
-        if task.cancelled():
-            self._work.leave(item)
-        else:
-            self._failure = task.exception() or self._failure
-        self._wake.set()
-
-    async def _handle(self, start: Start, serving: Serving) -> None:
-        item = start.item
-        limit = serving.definition.limits.max_attempts
-        number = min(start.attempt, limit)
-        attempt = Attempt(item.record, item.envelope, number, self._clock.now_ms())
-        if start.attempt > limit:
-            result: HandlerResult = Terminal("handler_failed", KILLED.format(limit))
-        else:
-            result = await self._result(attempt, serving)
-        now_ms = self._clock.now_ms()
-        if not self._work.is_ours(item):
-            self._work.leave(item)
-            return
-        end = settle(serving, self._topics, attempt, result, now_ms)
-        log = self._log.bind(
-            task=item.envelope.id, conversation=item.envelope.subject, attempt=start.attempt
-        )
-        if isinstance(end, Again):
-            log.warning("task.retried", delay_ms=end.delay_ms, detail=end.detail)
-            self._work.retry(item, end, now_ms)
-            return
-        self.counters.handled += 1
-        self.counters.failed += end.is_failure
-        write = log.error if end.is_failure else log.info
-        write(
-            end.event,
-            ms=now_ms - attempt.started_ms,
-            **({"detail": end.detail} if end.detail else {}),
-        )
-        self._work.settle(item, end)
-
-    async def _result(self, attempt: Attempt, serving: Serving) -> HandlerResult:
-        violations = serving.input_contract.violations(attempt.task.data)
-        if violations:
-            return Terminal("handler_failed", f"input contract: {'; '.join(violations)}")
-        context = self._contexts(attempt, serving)
-        task = Task(attempt.task, attempt.number)
-        return await run_handler(
-            serving.handler,
-            task,
-            context,
-            timeout_seconds=serving.definition.limits.timeout_seconds,
-        )
-
     # committing
 
     def _commit_if_needed(self) -> None:
         is_held = self._alarms.is_set("commit")
         if self._commit or is_held or self._membership is None or not self._work.is_commit_needed:
             return
-        self._batch = self._work.next_batch()
+        self._batch = self._work.next_batch(0 if self._is_stopping else self._hold_limit())
         entry = Entry(self._batch.records, self._batch.offsets, self._membership)
         self._commit = self._ledger.commit(entry)
         self._commit.add_done_callback(self._woken)
@@ -306,7 +223,7 @@ class Runner:
         self._work.committed(batch)
         for start in batch.starts:
             if not self._is_stopping:
-                self._run_handler(start)
+                self._hands.run(start)
 
     async def _was_committed(self, batch: Batch) -> bool:
         """Find out, after a new producer has ended the old one's transaction, which way it ended."""
@@ -334,8 +251,7 @@ class Runner:
         await passed.wait()
 
     async def _sleep(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._hands.raise_failure()
         if self._is_drained():
             return
         self._alarms.set("retry", self._next_retry_ms())
@@ -348,13 +264,9 @@ class Runner:
         is_future = due_ms is not None and due_ms > self._clock.now_ms()
         return due_ms if is_future and not self._is_stopping else None
 
-    def _abandon(self) -> None:
-        for task in self._running:
-            task.cancel()
-
     async def _close(self) -> None:
         self._alarms.clear()
-        self._abandon()
+        self._hands.cancel()
         if self._poll is not None:
             await asyncio.wait([self._poll])
         await self._intake.close()

@@ -23,11 +23,10 @@ MAX_SETTLED_PER_COMMIT: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An item whose turn it is. With `is_noted_first` its start goes into a commit before the handler runs."""
+    """One start of an item, counted."""
 
     item: Item
     attempt: int
-    is_noted_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,11 @@ class Workload:
     def waiting(self) -> int:
         """Items not started, or waiting for a retry."""
         return len(self._backlog)
+
+    @property
+    def held(self) -> int:
+        """All that is not committed, but for what is running."""
+        return len(self._backlog) + len(self._settled) + len(self._noting)
 
     @property
     def noting(self) -> int:
@@ -119,18 +123,27 @@ class Workload:
             else:
                 self._backlog.add(Item(record, task, progress))
 
-    def start_next(self, now_ms: int) -> Start | None:
-        """Take the next item and count its start; None when nothing may start now."""
-        item = self._backlog.take(now_ms)
-        if item is None:
-            return None
+    def take(self, now_ms: int) -> Item | None:
+        """Take the item whose turn it is; None when nothing may start now."""
+        return self._backlog.take(now_ms)
+
+    def starts_before(self, item: Item) -> int:
+        """Return how often the item was started, by this process or a former one."""
+        return self._progress[item.partition].starts_before(item.record.offset)
+
+    def is_suspect(self, item: Item) -> bool:
+        """Say whether the item was running when a former process ended."""
+        return self._progress[item.partition].is_suspect(item.record.offset)
+
+    def begin(self, item: Item) -> Start | None:
+        """Count a start. None: it is noted with the next commit and runs after it (`Batch.starts`)."""
         progress = self._progress[item.partition]
         is_noted_first = progress.is_noted_first(item.record.offset)
-        return Start(item, progress.start(item.record.offset), is_noted_first)
-
-    def note(self, start: Start) -> None:
-        """Let `start` wait until its attempt is committed."""
+        start = Start(item, progress.start(item.record.offset))
+        if not is_noted_first:
+            return start
         self._noting.append(start)
+        return None
 
     def is_ours(self, item: Item) -> bool:
         """Say whether the item's partition is still assigned, without a break."""
@@ -149,8 +162,12 @@ class Workload:
         """Free the key of an item that is not ours any more."""
         self._backlog.done(item)
 
-    def next_batch(self) -> Batch:
-        """Put the next transaction together. Until `committed`, the same settled tasks come again."""
+    def next_batch(self, ahead: int) -> Batch:
+        """Put the next transaction together. Until `committed`, the same settled tasks come again.
+
+        Args:
+            ahead: how many more records may be taken in at most until it is committed.
+        """
         chosen = self._settled[:MAX_SETTLED_PER_COMMIT]
         touched = {start.item.partition for start in self._noting}
         for partition, offset, _ in chosen:
@@ -159,7 +176,10 @@ class Workload:
         number = next(self._commits)
         return Batch(
             tuple(record for _, _, settled in chosen for record in settled.records),
-            {partition: self._progress[partition].to_commit(number) for partition in touched},
+            {
+                partition: self._progress[partition].to_commit(number, ahead)
+                for partition in touched
+            },
             len(chosen),
             tuple(self._noting),
         )
