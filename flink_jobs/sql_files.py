@@ -7,7 +7,7 @@ read but the file and the settings given; nothing is remembered between calls.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -43,6 +43,11 @@ def names() -> tuple[str, ...]:
     return (*numbered, *questions)
 
 
+def session_names() -> tuple[str, ...]:
+    """Return the files that a person's session starts with: settings, tables, functions, views; not the jobs (20 to 29)."""
+    return tuple(name for name in names() if re.match(r"[0134]\d_", name))
+
+
 def resolve(name: str) -> str:
     """Return the file name that `name` means, with or without its number and folder.
 
@@ -56,6 +61,13 @@ def resolve(name: str) -> str:
             return candidate
     msg = f"no SQL file is called '{name}'; there are {', '.join(names())}"
     raise UsageError(msg)
+
+
+def headline(name: str) -> str:
+    """Return the first comment of a file: what it is, or what it asks."""
+    text = (SQL_FOLDER / f"{resolve(name)}.sql").read_text(encoding="utf-8")
+    first = re.search(r"^-- (.*)$", text, re.MULTILINE)
+    return first[1] if first else ""
 
 
 def variables(
@@ -77,8 +89,22 @@ def variables(
     }
 
 
-def render(settings: Settings, name: str, *, mode: Mode = "job", job: str = "orchestrate") -> str:
+def render(
+    settings: Settings,
+    name: str,
+    *,
+    mode: Mode = "job",
+    job: str = "orchestrate",
+    parameters: Mapping[str, str] | None = None,
+) -> str:
     """Return the text of one file, ready for the SQL client.
+
+    Args:
+        settings: the broker, prefixes and delivery.
+        name: the file, with or without its number.
+        mode: how the tables read; a file that belongs to a job says so itself.
+        job: whose consumer group and transactional ids the tables use.
+        parameters: what a question asks about (`{"conversation": "lead-0-0"}`).
 
     Raises:
         UsageError: there is no such file.
@@ -90,7 +116,13 @@ def render(settings: Settings, name: str, *, mode: Mode = "job", job: str = "orc
         keep_trailing_newline=True,
     )
     template = environment.get_template(f"{resolve(name)}.sql")
-    return template.render(variables(settings, mode=mode, job=job)).lstrip()
+    values = {**(parameters or {}), **variables(settings, mode=mode, job=job)}
+    return template.render(values).lstrip()
+
+
+def render_session(settings: Settings) -> str:
+    """Return what the SQL client is started with (`-i`): every setting, table, function and view."""
+    return "\n".join(render(settings, name, mode="adhoc") for name in session_names())
 
 
 def statements(

@@ -4,8 +4,8 @@
 SET 'execution.runtime-mode' = 'batch';
 SET 'sql-client.execution.result-mode' = 'tableau';
 SET 'sql-client.display.print-time-cost' = 'false';
+SET 'sql-client.display.max-column-width' = '120';
 SET 'table.local-time-zone' = 'UTC';
--- A question must not hold up the jobs: one slot each, no checkpoints, stages in a pipeline instead of through files.
+-- A question must not hold up the jobs: one slot each.
 SET 'parallelism.default' = '1';
-SET 'execution.batch-shuffle-mode' = 'ALL_EXCHANGES_PIPELINED';
 SET 'pipeline.name' = 'question';
