@@ -40,7 +40,7 @@ class OllamaChatModel:
             # Our own deadline ends a call; this one only tells a dead host from a slow model.
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             follow_redirects=False,
-            transport=BoundedTransport(self.name, max_in_flight=settings.max_in_flight),
+            transport=BoundedTransport(self.name),
         )
 
     async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import httpx
 import openai
 import orjson
 
-from connectors.bounded_transport import MAX_BODY_BYTES, oversized
+from connectors.bounded_transport import BoundedTransport
 from connectors.chat_model import check_answer_size
-from connectors.model_errors import error_for_status
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
-from signalbox.errors import RetryableError
+from signalbox.errors import RetryableError, SignalboxError
 from signalbox.settings import ModelSettings
 
 _SEED: Final = 1
 _CONNECT_SECONDS: Final = 5.0
-_SPARE_CONNECTIONS: Final = 16
 # Servers without accounts take any key; the client insists on one, and must not pick up somebody else's from the
 # environment and send it to this server.
 _NO_KEY: Final = "none"
@@ -36,25 +35,20 @@ class OpenAIChatModel:
         self._model = model
         self._address = base_url
         self._max_tokens = settings.max_tokens
-        connections = settings.max_in_flight + _SPARE_CONNECTIONS
         # Our own deadline ends a call; the client's only tells a dead host from a slow model.
-        timeout = openai.Timeout(None, connect=_CONNECT_SECONDS)
+        timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
         self._client = openai.AsyncOpenAI(
             api_key=settings.api_key.get_secret_value() if settings.api_key else _NO_KEY,
             base_url=base_url,
             max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(
-                timeout=timeout,
-                follow_redirects=False,
-                limits=openai.DEFAULT_CONNECTION_LIMITS.__class__(
-                    max_connections=connections,
-                    max_keepalive_connections=connections,
-                    keepalive_expiry=30.0,
+            # The client is written for httpx2 and takes httpx as well, which is what our transport is for.
+            http_client=cast(
+                "Any",
+                httpx.AsyncClient(
+                    transport=BoundedTransport(self.name), timeout=timeout, follow_redirects=False
                 ),
             ),
         )
-
         # Taken from the environment by the client, meant for another server than ours.
         self._client.organization = self._client.project = None
 
@@ -67,14 +61,9 @@ class OpenAIChatModel:
         except TimeoutError:
             msg = f"{self.name} did not answer within {timeout_seconds} s"
             raise RetryableError(msg) from None
-        except openai.APIStatusError as error:
-            raise error_for_status(
-                self.name,
-                error.status_code,
-                retry_after=error.response.headers.get("retry-after"),
-                body=str(error.message),
-            ) from None
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, SignalboxError):
+                raise error.__cause__ from None  # what our transport said, wrapped by the client
             cause = type(error.__cause__ or error).__name__
             msg = f"{self.name} at {self._address} cannot be reached: {cause}"
             raise RetryableError(msg) from None
@@ -85,8 +74,8 @@ class OpenAIChatModel:
         await self._client.close()
 
     async def _chat(self, request: ChatRequest) -> bytes:
-        body = bytearray()
-        async with self._client.chat.completions.with_streaming_response.create(
+        # The raw response: the client's own model of a completion costs more than ours needs, and trusts more.
+        response = await self._client.chat.completions.with_raw_response.create(
             model=self._model,
             messages=[
                 {"role": "system", "content": request.system},
@@ -99,12 +88,8 @@ class OpenAIChatModel:
             temperature=0,
             seed=_SEED,
             max_tokens=self._max_tokens,
-        ) as response:
-            async for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise oversized(self.name)
-        return bytes(body)
+        )
+        return response.content
 
     def _read(self, body: bytes, started: float) -> ChatAnswer:
         text, finish_reason, usage = self._parse(body)
