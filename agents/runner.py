@@ -19,7 +19,7 @@ from agents.serving import AgentTopics, Serving
 from agents.workload import Batch, Workload
 from connectors.broker import BrokerError, Membership, Partition, RebalancedError
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.1
 KEEP_ALIVE_MS: Final = 1_000
 RETRY_BROKER_MS: Final = 1_000
 DRAIN_MS: Final = 15_000

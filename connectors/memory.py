@@ -315,6 +315,12 @@ class MemoryBroker:
         """Return a new member of `group`; it takes effect for the others at their next poll."""
         return MemoryGroupConsumer(self._log, group, self._log.join(group, topics, instance))
 
+    def committed(self, group: str, partition: Partition) -> CommittedOffset | None:
+        """Return where `group` stands, for assertions."""
+        with self._log.lock:
+            state = self._log.groups.get(group)
+            return None if state is None else state.offsets.get(partition)
+
     def log_reader(self) -> MemoryLogReader:
         """Return a reader without a group."""
         return MemoryLogReader(self._log)
