@@ -22,7 +22,7 @@ from agents.ledger import Ledger
 from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
 from agents.settle import Attempt, status_message
-from agents.task import Context
+from agents.task import Context, Handler
 from connectors.broker import Broker, FencedError, Producer
 from connectors.chat_model import ChatModel
 from connectors.models import chat_model_from
@@ -41,13 +41,24 @@ EXIT_FENCED: Final = 3
 
 
 class AgentProcess:
-    """Agent `name` in this process. `instance` tells processes of one agent apart and is stable over restarts."""
+    """Agent `name` in this process.
+
+    `instance` tells processes of one agent apart and is stable over restarts. `handlers` builds what a definition
+    names; give another one to serve functions from packages of your own.
+    """
 
     def __init__(
-        self, name: str, broker: Broker, settings: Settings, *, instance: str = "0"
+        self,
+        name: str,
+        broker: Broker,
+        settings: Settings,
+        *,
+        instance: str = "0",
+        handlers: Callable[[AgentDefinition], Handler] = handler_from,
     ) -> None:
         self._name = name
         self._instance = instance
+        self._handlers = handlers
         self._broker = broker
         self._settings = settings
         self._topics = AgentTopics.of(name, settings.kafka.topic_prefix)
@@ -208,4 +219,4 @@ class AgentProcess:
     def _serving(self, definition: AgentDefinition, definitions: str) -> Serving:
         if self._taken is not None and self._taken.definition.digest == definition.digest:
             return replace(self._taken, definitions=definitions)
-        return Serving.of(definition, handler_from(definition), definitions=definitions)
+        return Serving.of(definition, self._handlers(definition), definitions=definitions)
