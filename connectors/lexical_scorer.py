@@ -12,13 +12,14 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from connectors.words import FUNCTION_WORDS, words
 
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+")
+_LIST: Final = re.compile(r"[,:]\s+")
 _NEGATIVE: Final = re.compile(r"^\s*not for\b", re.IGNORECASE)
 _NEAREST_SHARE: Final = 0.5
 _PAIR_WEIGHT: Final = 0.3
@@ -37,10 +38,21 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _Texts:
+    """What a choice says of itself, or what it refuses: single texts and all their words together."""
+
+    each: tuple[frozenset[str], ...]
     vocabulary: frozenset[str]
-    texts: tuple[frozenset[str], ...]
-    refused: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    wanted: _Texts
+    refused: _Texts
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        return self.wanted.vocabulary | self.refused.vocabulary
 
 
 class LexicalScorer:
@@ -76,7 +88,9 @@ class LexicalScorer:
                     (
                         f
                         for f in weights
-                        if f in choice.vocabulary and " " not in f and f not in FUNCTION_WORDS
+                        if f in choice.wanted.vocabulary
+                        and " " not in f
+                        and f not in FUNCTION_WORDS
                     ),
                     key=lambda feature: (-weights[feature], feature),
                 )
@@ -87,18 +101,18 @@ class LexicalScorer:
         return Placement(scores, matched)
 
     def _score(self, weights: Weights, choice: _Choice) -> float:
+        wanted = self._likeness(weights, choice.wanted)
+        refused = self._likeness(weights, choice.refused)
+        # What a definition refuses is weighed as what it asks for; the stronger of the two speaks.
+        return wanted if wanted > refused else 0.0
+
+    def _likeness(self, weights: Weights, texts: _Texts) -> float:
         total = sum(weights.values())
         if not total:
             return 0.0
-        covered = sum(weight for feature, weight in weights.items() if feature in choice.vocabulary)
-        nearest = self._nearest(weights, choice.texts)
-        score = (1 - _NEAREST_SHARE) * covered / total + _NEAREST_SHARE * nearest
-        # What the definition refuses is weighed as what it asks for: by the nearest sentence.
-        against = self._nearest(weights, choice.refused)
-        return score if against < nearest or not against else max(0.0, nearest - against)
-
-    def _nearest(self, weights: Weights, texts: Iterable[frozenset[str]]) -> float:
-        return max((self._cosine(weights, text) for text in texts), default=0.0)
+        covered = sum(weight for feature, weight in weights.items() if feature in texts.vocabulary)
+        nearest = max((self._cosine(weights, text) for text in texts.each), default=0.0)
+        return (1 - _NEAREST_SHARE) * covered / total + _NEAREST_SHARE * nearest
 
     def _cosine(self, weights: Weights, text: frozenset[str]) -> float:
         shared = sum(weight**2 for feature, weight in weights.items() if feature in text)
@@ -110,15 +124,20 @@ class LexicalScorer:
 
 
 def _index(name: str, texts: tuple[str, ...]) -> _Choice:
-    sentences = [name.replace("_", " ")]
+    wanted = [name.replace("_", " ")]
     refused: list[str] = []
     for text in texts:
         for sentence in _SENTENCE_END.split(text):
-            (refused if _NEGATIVE.match(sentence) else sentences).append(sentence)
-    positive = tuple(frozenset(_features(words(sentence))) for sentence in sentences)
-    negative = tuple(frozenset(_features(words(sentence))) for sentence in refused)
-    vocabulary = frozenset().union(*positive)
-    return _Choice(vocabulary, positive, negative)
+            if _NEGATIVE.match(sentence):
+                refused += _LIST.split(_NEGATIVE.sub("", sentence))
+            else:
+                wanted += [sentence, *_LIST.split(sentence)]
+    return _Choice(_texts(wanted), _texts(refused))
+
+
+def _texts(texts: list[str]) -> _Texts:
+    each = tuple(dict.fromkeys(frozenset(_features(words(text))) for text in texts))
+    return _Texts(each, frozenset().union(*each))
 
 
 def _features(stems: list[str]) -> dict[str, None]:
