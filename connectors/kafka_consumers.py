@@ -31,6 +31,8 @@ def _consumer_options(servers: str) -> dict[str, Any]:
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
+        # A topic that is created after its reader is found within seconds instead of five minutes.
+        "metadata_max_age_ms": 10_000,
         "max_partition_fetch_bytes": MAX_REQUEST_BYTES,
     }
 

@@ -1,0 +1,71 @@
+"""Heartbeats on a clock that stands still, and the clock's own alarms."""
+
+from __future__ import annotations
+
+from agents.clock import Alarms, ManualClock, moment
+from agents.heartbeat import INTERVAL_MS, HeartbeatSender
+from connectors.memory import MemoryBroker
+from connectors.topic_reader import read_topic
+from signalbox.contracts.heartbeat import Heartbeat
+
+
+def test_heartbeat_beats_at_once_and_every_interval_until_stopped() -> None:
+    """One heartbeat now, one for each interval that passes, none after stop."""
+    clock, broker = ManualClock(), MemoryBroker()
+    broker.create_topic("beats")
+    sender = HeartbeatSender(broker.producer(), "beats", clock, lambda: heartbeat(clock))
+
+    sender.beat()
+    clock.advance(INTERVAL_MS)
+    clock.advance(INTERVAL_MS)
+    sender.stop()
+    clock.advance(10 * INTERVAL_MS)
+
+    records = list(read_topic(broker, "beats"))
+    assert len(records) == 3
+    assert {record.key_text for record in records} == {"worker/0"}
+    assert Heartbeat.from_json(records[0].value or b"").active == 2
+
+
+def test_heartbeat_that_cannot_be_sent_does_not_end_the_beat() -> None:
+    """Without its topic a heartbeat is missed, and the next one is sent when the topic is there."""
+    clock, broker = ManualClock(), MemoryBroker()
+    sender = HeartbeatSender(broker.producer(), "beats", clock, lambda: heartbeat(clock))
+
+    sender.beat()
+    broker.create_topic("beats")
+    clock.advance(INTERVAL_MS)
+
+    assert len(list(read_topic(broker, "beats"))) == 1
+
+
+def test_alarm_set_again_rings_once_at_the_new_time() -> None:
+    """Setting an alarm replaces it; None takes it away."""
+    clock = ManualClock()
+    rung: list[int] = []
+    alarms = Alarms(clock, lambda: rung.append(clock.now_ms()))
+    start_ms = clock.now_ms()
+
+    alarms.set("retry", start_ms + 10)
+    alarms.set("retry", start_ms + 20)
+    alarms.set("poll", start_ms + 5)
+    alarms.set("poll", None)
+    clock.advance(10)
+    clock.advance(10)
+
+    assert rung == [start_ms + 20]
+    assert not alarms.is_set("retry")
+
+
+def heartbeat(clock: ManualClock) -> Heartbeat:
+    """A heartbeat with two handlers running."""
+    return Heartbeat(
+        agent="worker",
+        instance="0",
+        active=2,
+        max_concurrent=10,
+        handled=5,
+        failed=1,
+        definitions="d",
+        at=moment(clock),
+    )
