@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from signalbox.contracts.decision import Candidate
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.rules import Rulebook, Rules
+
+NOT_ALLOWED: Final = "handoffs: not allowed to the sender"
 
 
 def weigh(
@@ -43,12 +45,14 @@ def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None
 
 def why_none(candidates: tuple[Candidate, ...]) -> str:
     """Say in one line which fields kept every agent from taking the data."""
+    if all(candidate.violations == (NOT_ALLOWED,) for candidate in candidates):
+        return "the sender may hand off to nobody" if candidates else "there are no agents"
     parts = [
         f"{candidate.agent} ({', '.join(candidate.violations[:2])})"
         for candidate in candidates
         if candidate.violations
     ]
-    return "no contract accepts the data: " + ("; ".join(parts) or "there are no agents")
+    return "no contract accepts the data: " + "; ".join(parts)
 
 
 def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
@@ -62,9 +66,7 @@ def _weigh_one(
     name: str, data: Mapping[str, Any], rules: Rules, allowed: frozenset[str] | None
 ) -> Candidate:
     if allowed is not None and name not in allowed:
-        return Candidate(
-            agent=name, accepted=False, violations=("handoffs: not allowed to the sender",)
-        )
+        return Candidate(agent=name, accepted=False, violations=(NOT_ALLOWED,))
     contract = rules.agents[name].contract
     if contract.accepts(data):
         return Candidate(agent=name, accepted=True)

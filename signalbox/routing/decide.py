@@ -159,6 +159,8 @@ def conclude_none(
 ) -> None:
     """Record NONE: the branch is complete, or a person looks at it first, or it ends as `none`."""
     is_complete = message.type in current_rules(turn).completes_on
+    if is_complete:
+        reason = f"{message.type} completes the conversation; {reason}"
     if not is_complete and turn.policy.review.on_none and path != "human":
         # No record yet: the person's answer is this message's one decision.
         turn.park(message, candidates, reason, sender=sender, sequence=sequence)
