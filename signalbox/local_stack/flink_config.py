@@ -116,8 +116,14 @@ def _jobs(settings: Settings, address: ClusterAddress) -> dict[str, str]:
 
 
 def render_yaml(options: Mapping[str, str]) -> str:
-    """Return the text of Flink's `config.yaml`; a JSON string is a YAML scalar, whatever is in it."""
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in sorted(options.items()))
+    """Return the text of Flink's `config.yaml`."""
+    return "".join(f"{key}: {_scalar(value)}\n" for key, value in sorted(options.items()))
+
+
+def _scalar(value: str) -> str:
+    # A JSON string is a YAML scalar, except that JSON writes what is beyond 16 bits as two halves.
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(c if " " <= c <= "~" else f"\\U{ord(c):08x}" for c in quoted)
 
 
 def wheel_folder() -> Path:

@@ -46,6 +46,7 @@ class Job:
         self._now = now
         self._client: ManagedProcess | None = None
         self._submitted_at = 0.0
+        self._starting_since = 0.0
         self._running_since = 0.0
         self._submit_at = 0.0
 
@@ -78,7 +79,7 @@ class Job:
         self.record.restore_from = origin
         self.record.id = None
         self._client = ManagedProcess.start(self.plan.submission(origin))
-        self._submitted_at = self._now()
+        self._submitted_at = self._starting_since = self._now()
         self.state = "submitting"
         where = f"from {Path(origin).name}" if origin else "with no earlier state"
         return f"job {self.name} is being submitted {where}"
@@ -108,9 +109,10 @@ class Job:
             if rest.all_tasks_run(found.id):
                 self.state = "running"
                 self._running_since = self._now()
-                return f"job {self.name} runs ({self._now() - self._submitted_at:.1f} s)"
+                return f"job {self.name} runs ({self._now() - self._starting_since:.1f} s)"
         elif found.state != "RUNNING":
             self.state = "starting"
+            self._starting_since = self._now()
             return f"job {self.name} is {found.state}, Flink restarts it"
         return None
 

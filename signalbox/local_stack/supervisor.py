@@ -104,7 +104,10 @@ class Supervisor:
             ),
             bootstrap_servers=self._layout.settings.kafka.servers,
             rest_url=self._layout.cluster.rest_url,
-            jobs=former.jobs,
+            jobs={
+                name: job.model_copy(update={"resubmissions": 0})
+                for name, job in former.jobs.items()
+            },
         )
 
     def _core_children(self) -> list[Child]:

@@ -1,0 +1,140 @@
+"""A supervised job is submitted from its newest state, watched, and submitted again when the cluster lost it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from signalbox.local_stack.backoff import Backoff
+from signalbox.local_stack.flink_rest import FlinkJob, FlinkRest
+from signalbox.local_stack.job import Job, JobPlan
+from signalbox.local_stack.process import ProcessSpec
+from signalbox.local_stack.state_file import JobRecord
+
+
+class FakeCluster:
+    """Stands for the JobManager: lists what a test says."""
+
+    def __init__(self) -> None:
+        self.listed: list[FlinkJob] = []
+
+    def jobs(self) -> tuple[FlinkJob, ...]:
+        """Return the jobs."""
+        return tuple(self.listed)
+
+    def all_tasks_run(self, job_id: str) -> bool:
+        """Return True: tasks start at once here."""
+        return True
+
+
+class Harness:
+    """One job with a client that ends at once, and a fake cluster."""
+
+    def __init__(self, folder: Path, record: JobRecord) -> None:
+        self.origins: list[str | None] = []
+        self.cluster = FakeCluster()
+        self.folder = folder
+        plan = JobPlan("orchestrate", self._submission, folder)
+        self.job = Job(plan, record, backoff=Backoff(0.0))
+
+    def _submission(self, origin: str | None) -> ProcessSpec:
+        self.origins.append(origin)
+        argv = (sys.executable, "-c", "print('said the client')")
+        return ProcessSpec("client", argv, self.folder / "client.log")
+
+    def step(self) -> str | None:
+        """Step once."""
+        return self.job.step(cast("FlinkRest", self.cluster))
+
+    def step_until(self, state: str) -> list[str]:
+        """Step until the job is in `state`; return what was said."""
+        said: list[str] = []
+        deadline = time.monotonic() + 20
+        while self.job.state != state:
+            said.append(self.step() or "")
+            assert time.monotonic() < deadline, said
+            time.sleep(0.01)
+        return said
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """A job that never ran."""
+    return Harness(tmp_path, JobRecord(name="orchestrate"))
+
+
+def _running(job_id: str, state: str = "RUNNING") -> FlinkJob:
+    return FlinkJob(job_id, "orchestrate", state, 1)
+
+
+def test_job_first_submission_has_no_state_and_learns_its_id(harness: Harness) -> None:
+    """A job without a past starts empty; its id comes from the cluster."""
+    harness.cluster.listed = [_running("first")]
+
+    harness.step_until("running")
+
+    assert harness.origins == [None]
+    assert harness.job.record.id == "first"
+
+
+def test_job_unknown_to_a_new_jobmanager_goes_on_from_its_checkpoint(harness: Harness) -> None:
+    """After the JobManager was lost, the job is submitted from the newest checkpoint it left."""
+    harness.cluster.listed = [_running("first")]
+    harness.step_until("running")
+    checkpoint = harness.folder / "first" / "chk-4"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "_metadata").touch()
+
+    harness.cluster.listed = []
+    harness.step_until("submitting")
+    harness.cluster.listed = [_running("second")]
+    harness.step_until("running")
+
+    assert harness.origins == [None, str(checkpoint)]
+    assert harness.job.record.id == "second"
+    assert harness.job.record.restore_from == str(checkpoint)
+
+
+def test_job_lost_before_its_first_checkpoint_keeps_its_origin(harness: Harness) -> None:
+    """A job lost again before it had a checkpoint is restored from where it was restored before."""
+    savepoint = harness.folder / "savepoint-1"
+    savepoint.mkdir()
+    (savepoint / "_metadata").touch()
+    harness.job.record.restore_from = str(savepoint)
+    harness.cluster.listed = [_running("first")]
+    harness.step_until("running")
+    harness.cluster.listed = []
+    harness.step_until("submitting")
+
+    assert harness.origins == [str(savepoint), str(savepoint)]
+
+
+def test_job_client_without_result_shows_what_it_said(harness: Harness) -> None:
+    """A submission after which the cluster knows no job is reported with the client's words, and tried again."""
+    said = harness.step_until("lost")
+
+    assert any("said the client" in sentence for sentence in said)
+    assert harness.job.record.resubmissions == 1
+
+
+def test_job_restarted_by_flink_is_told_not_resubmitted(harness: Harness) -> None:
+    """While Flink restarts the job's tasks, the supervisor only says so."""
+    harness.cluster.listed = [_running("first")]
+    harness.step_until("running")
+    harness.cluster.listed = [_running("first", "RESTARTING")]
+
+    assert "Flink restarts it" in (harness.step() or "")
+    assert len(harness.origins) == 1
+
+
+def test_job_that_failed_for_good_is_submitted_again(harness: Harness) -> None:
+    """A job that Flink gave up is submitted again after a wait."""
+    harness.cluster.listed = [_running("first")]
+    harness.step_until("running")
+    harness.cluster.listed = [_running("first", "FAILED")]
+
+    assert "is FAILED; submitting it again" in (harness.step() or "")
