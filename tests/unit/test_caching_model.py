@@ -1,0 +1,180 @@
+"""The cache beside the model: one call for equal questions, whoever is cancelled, and never a failure kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from connectors.caching_model import CachingChatModel
+from connectors.scripted_model import ScriptedChatModel
+from signalbox.contracts.chat import ChatAnswer, ChatRequest
+from signalbox.errors import RetryableError
+
+REQUEST = ChatRequest(system="s", user="u", schema={}, schema_name="route", cache_key="k1")
+
+
+class Gate:
+    """A scripted answer that waits until it is opened, and knows whether it was cancelled."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.cancelled = 0
+        self.model = ScriptedChatModel(self.say)
+
+    async def say(self, request: ChatRequest) -> str:
+        """Wait for the gate."""
+        try:
+            await self.opened.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return "open"
+
+
+def ask(model: CachingChatModel, request: ChatRequest = REQUEST) -> asyncio.Task[ChatAnswer]:
+    """Start one call."""
+    return asyncio.create_task(model.complete(request, timeout_seconds=60))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until `condition` holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def test_equal_questions_one_after_the_other_make_one_call() -> None:
+    """The second answer comes from the cache and says so."""
+
+    async def run() -> None:
+        inner = ScriptedChatModel({"route": "answer"})
+        model = CachingChatModel(inner)
+        first, second = await ask(model), await ask(model)
+
+        assert (first.cached, second.cached) == (False, True)
+        assert first.text == second.text
+        assert len(inner.requests) == 1
+
+    asyncio.run(run())
+
+
+def test_equal_questions_at_once_make_one_call() -> None:
+    """Those who come while the call is under way wait for it."""
+
+    async def run() -> None:
+        gate = Gate()
+        model = CachingChatModel(gate.model)
+        calls = [ask(model) for _ in range(5)]
+        await until(lambda: len(gate.model.requests) == 1)
+        gate.opened.set()
+        answers = await asyncio.gather(*calls)
+
+        assert len(gate.model.requests) == 1
+        assert [answer.cached for answer in answers] == [False, True, True, True, True]
+
+    asyncio.run(run())
+
+
+def test_cancelled_leader_leaves_its_followers_their_answer() -> None:
+    """Who asked first may go; the others still get the one answer."""
+
+    async def run() -> None:
+        gate = Gate()
+        model = CachingChatModel(gate.model)
+        leader, follower = ask(model), ask(model)
+        await until(lambda: len(gate.model.requests) == 1)
+        leader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leader
+        gate.opened.set()
+
+        assert (await follower).text == "open"
+        assert gate.cancelled == 0
+
+    asyncio.run(run())
+
+
+def test_call_that_nobody_waits_for_is_cancelled() -> None:
+    """When the last caller goes, the connection goes too, and the next question starts afresh."""
+
+    async def run() -> None:
+        gate = Gate()
+        model = CachingChatModel(gate.model)
+        calls = [ask(model), ask(model)]
+        await until(lambda: len(gate.model.requests) == 1)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await until(lambda: gate.cancelled == 1)
+        gate.opened.set()
+
+        assert (await ask(model)).text == "open"
+        assert len(gate.model.requests) == 2
+
+    asyncio.run(run())
+
+
+def test_failure_reaches_everybody_and_is_not_kept() -> None:
+    """A failed call fails all who waited; the next one tries again."""
+
+    async def run() -> None:
+        said: list[str | Exception] = [RetryableError("away"), "back"]
+        inner = ScriptedChatModel(lambda request: said[len(inner.requests) - 1])
+        model = CachingChatModel(inner)
+        failed = await asyncio.gather(ask(model), ask(model), return_exceptions=True)
+
+        assert all(isinstance(error, RetryableError) for error in failed)
+        assert len(inner.requests) == 1
+        assert (await ask(model)).text == "back"
+
+    asyncio.run(run())
+
+
+def test_question_without_a_key_is_always_asked() -> None:
+    """A repair attempt has no key and must reach the model."""
+
+    async def run() -> None:
+        inner = ScriptedChatModel({"route": "answer"})
+        model = CachingChatModel(inner)
+        keyless = replace(REQUEST, cache_key=None)
+        answers = [await ask(model, keyless), await ask(model, keyless)]
+
+        assert len(inner.requests) == 2
+        assert not any(answer.cached for answer in answers)
+
+    asyncio.run(run())
+
+
+def test_least_recently_used_answer_goes_first() -> None:
+    """The cache is bounded, and what was used last stays."""
+
+    async def run() -> None:
+        inner = ScriptedChatModel({"route": "answer"})
+        model = CachingChatModel(inner, max_entries=2)
+        for key in ("a", "b", "a", "c"):
+            await ask(model, replace(REQUEST, cache_key=key))
+
+        assert (await ask(model, replace(REQUEST, cache_key="a"))).cached
+        assert not (await ask(model, replace(REQUEST, cache_key="b"))).cached
+
+    asyncio.run(run())
+
+
+def test_close_ends_what_is_under_way() -> None:
+    """Nothing is left running after close."""
+
+    async def run() -> None:
+        gate = Gate()
+        model = CachingChatModel(gate.model)
+        call = ask(model)
+        await until(lambda: len(gate.model.requests) == 1)
+        await model.close()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        assert gate.cancelled == 1
+
+    asyncio.run(run())
