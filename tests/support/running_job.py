@@ -24,6 +24,10 @@ from signalbox.settings import Settings
 from signalbox.topics import agent_tasks, full_name
 from tests.support.fleets import agent
 
+# The client has no types; naming it Any once keeps the calls readable.
+_Producer: Any = kafka.KafkaProducer
+_Consumer: Any = kafka.KafkaConsumer
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "flink_jobs" / "orchestrate.py"
 
@@ -78,7 +82,7 @@ class RunningJob:
         self._cluster = cluster
         self._job_id: str | None = None
         broker.create_topics(*(one.name for one in AGENTS), prefix=prefix)
-        self.producer: Any = kafka.KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+        self.producer = _Producer(bootstrap_servers=broker.bootstrap_servers)
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +145,7 @@ class RunningJob:
         Raises:
             AssertionError: it never was; with what was there.
         """
-        consumer: Any = kafka.KafkaConsumer(
+        consumer = _Consumer(
             *(full_name(self._prefix, topic) for topic in topics),
             bootstrap_servers=self._broker.bootstrap_servers,
             auto_offset_reset="earliest",
