@@ -71,7 +71,12 @@ class ActiveAgents:
     def _read(self) -> None:
         if self._reader is None:
             self._reader = self._broker.log_reader()
-            self._reader.assign(self._reader.partitions(self._topic))
+            partitions = self._reader.partitions(self._topic)
+            if not partitions:
+                # Nobody created the topic yet; a new reader asks again.
+                self.close()
+                return
+            self._reader.assign(partitions)
         while batch := self._reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_BATCH):
             for record in batch:
                 self._view.take(record)

@@ -45,16 +45,32 @@ class ClusterPlan:
     java: Java
     extra_jars: Sequence[Path]
     environ: Mapping[str, str] = field(default_factory=dict)
+    shared_state: Path | None = None
+    host: str = LOOPBACK
+    bind_host: str = LOOPBACK
+    taskmanager_host: str = LOOPBACK
 
     @property
     def rest_url(self) -> str:
         """The JobManager's REST address and web page."""
-        return f"http://{LOOPBACK}:{self.rest_port}"
+        return f"http://{self.host}:{self.rest_port}"
 
     @property
     def state_folder(self) -> Path:
-        """Where checkpoints and savepoints are."""
-        return self.folder / "state"
+        """Where checkpoints and savepoints are: `shared_state`, where JobManager and TaskManager share a volume."""
+        return self.shared_state or self.folder / "state"
+
+    @property
+    def address(self) -> ClusterAddress:
+        """Where the cluster listens, for its configuration."""
+        return ClusterAddress(
+            rest_port=self.rest_port,
+            rpc_port=self.rpc_port,
+            state_folder=str(self.state_folder),
+            host=self.host,
+            bind_host=self.bind_host,
+            taskmanager_host=self.taskmanager_host,
+        )
 
     @property
     def savepoints(self) -> Path:
@@ -92,8 +108,7 @@ def prepare(plan: ClusterPlan) -> None:
     _link(plan.folder / "opt", opt)
     for folder in (plan.checkpoints, plan.savepoints, plan.logs, plan.folder / "conf"):
         folder.mkdir(parents=True, exist_ok=True)
-    address = ClusterAddress(plan.rest_port, plan.rpc_port, str(plan.state_folder))
-    options = cluster_options(plan.settings, address) | {
+    options = cluster_options(plan.settings, plan.address) | {
         "env.java.opts.all": " ".join(flink_config.module_flags(wheel)),
         "env.log.dir": str(plan.logs),
     }
@@ -234,7 +249,7 @@ def _plain_name(jar: Path) -> str:
 
 
 def _has_answer(plan: ClusterPlan) -> bool:
-    if not is_listening(plan.rest_port):
+    if not is_listening(plan.rest_port, plan.host):
         return False
     rest = FlinkRest(plan.rest_url)
     try:
@@ -244,7 +259,7 @@ def _has_answer(plan: ClusterPlan) -> bool:
 
 
 def _is_registered(plan: ClusterPlan, resource_id: str) -> bool:
-    if not is_listening(plan.rest_port):
+    if not is_listening(plan.rest_port, plan.host):
         return False
     rest = FlinkRest(plan.rest_url)
     try:

@@ -22,9 +22,11 @@ def free_port() -> int:
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
     """Return whether something accepts connections on `host:port`."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0
+    try:
+        with socket.create_connection((host, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
 
 
 def is_free(port: int) -> bool:

@@ -53,6 +53,8 @@ class JobRecord(_Part):
     id: str | None = None
     restore_from: str | None = None
     resubmissions: int = 0
+    is_running: bool = False
+    """Whether all its tasks run; Flink says RUNNING of a job long before."""
 
 
 class StackState(_Part):

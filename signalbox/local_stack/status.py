@@ -40,7 +40,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One Flink job; `state` is Flink's word, `STOPPED` where the cluster does not run it."""
+    """One Flink job; `state` is Flink's word, `STARTING` until every task runs, `STOPPED` without a job."""
 
     name: str
     id: str | None
@@ -183,6 +183,8 @@ def _jobs(state: StackState, notes: list[str]) -> tuple[JobStatus, ...]:
 
 def _job(record: JobRecord, listed: dict[str, str]) -> JobStatus:
     found = listed.get(record.id or "", "STOPPED")
+    if found == "RUNNING" and not record.is_running:
+        found = "STARTING"
     return JobStatus(record.name, record.id, found, record.resubmissions, record.restore_from)
 
 

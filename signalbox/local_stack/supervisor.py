@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from connectors.kafka import KafkaBroker
 from connectors.topic_admin import ensure_topics
@@ -35,8 +35,12 @@ JOBS_EVERY_SECONDS: Final = 0.5
 AGENTS_EVERY_SECONDS: Final = 0.5
 AGENT_DRAIN_SECONDS: Final = 8.0
 SAVEPOINT_SECONDS: Final = 8.0
+SAVEPOINT_RETRY_SECONDS: Final = 0.3
 
 Report = Callable[[str], None]
+Part = Literal["cluster", "jobs", "agents"]
+ALL_PARTS: Final[frozenset[Part]] = frozenset({"cluster", "jobs", "agents"})
+"""Broker and Flink; topics, definitions and jobs; agents. Containers run one part each, `up` all of them."""
 
 
 class Supervisor:
@@ -46,9 +50,17 @@ class Supervisor:
         layout: what to start and where.
         definitions: what `up` puts onto the registry.
         report: told every event as a sentence, besides the state file.
+        parts: what this supervisor is for.
     """
 
-    def __init__(self, layout: Layout, definitions: ActiveSet, report: Report) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        definitions: ActiveSet,
+        report: Report,
+        parts: frozenset[Part] = ALL_PARTS,
+    ) -> None:
+        self._parts = parts
         self._layout = layout
         self._definitions = definitions
         self._report = report
@@ -56,15 +68,16 @@ class Supervisor:
         self._rest = FlinkRest(layout.cluster.rest_url)
         self._broker_client = KafkaBroker(layout.settings.kafka.servers)
         self._active_agents = ActiveAgents(self._broker_client, layout.settings)
-        self._core = self._core_children()
+        self._core = self._core_children() if "cluster" in parts else []
         self._agents: dict[str, Child] = {}
         self._draining: list[tuple[float, Child]] = []
-        self._is_provisioned = False
+        # Topics and definitions belong to the jobs; agents alone wait for the registry.
+        self._is_provisioned = "jobs" not in parts
         self._due: dict[str, float] = {}
         self._state = self._first_state()
         self._jobs = [
             Job(plan, self._state.jobs.setdefault(plan.name, JobRecord(name=plan.name)))
-            for plan in job_plans(layout)
+            for plan in (job_plans(layout) if "jobs" in parts else ())
         ]
 
     def request_stop(self) -> None:
@@ -139,7 +152,7 @@ class Supervisor:
         if not self._is_provisioned and self._is_up("broker"):
             self._provision()
         if self._is_provisioned:
-            if self._is_due("agents", AGENTS_EVERY_SECONDS):
+            if "agents" in self._parts and self._is_due("agents", AGENTS_EVERY_SECONDS):
                 self._follow_registry()
             if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
                 self._look_after_jobs()
@@ -169,7 +182,9 @@ class Supervisor:
         if self._state.phase != "starting" or not self._is_provisioned:
             return
         children = [*self._core, *self._agents.values()]
-        if not self._agents or any(child.state != "running" for child in children):
+        if "agents" in self._parts and not self._agents:
+            return
+        if any(child.state != "running" for child in children):
             return
         if all(job.state == "running" for job in self._jobs):
             self._state.phase = "running"
@@ -270,11 +285,7 @@ class Supervisor:
         if job.record.id is None:
             return None
         try:
-            savepoint = self._rest.stop_with_savepoint(
-                job.record.id,
-                str(self._layout.cluster.savepoints),
-                timeout_seconds=SAVEPOINT_SECONDS,
-            )
+            savepoint = self._savepoint(job.record.id)
         except (OSError, StackError) as error:
             return (
                 f"job {job.name} has no savepoint ({error}); "
@@ -283,6 +294,21 @@ class Supervisor:
         job.record.restore_from = savepoint
         job.record.id = None
         return f"job {job.name} stopped, its state is in {savepoint}"
+
+    def _savepoint(self, job_id: str) -> str:
+        deadline = time.monotonic() + SAVEPOINT_SECONDS
+        while True:
+            try:
+                return self._rest.stop_with_savepoint(
+                    job_id,
+                    str(self._layout.cluster.savepoints),
+                    timeout_seconds=max(1.0, deadline - time.monotonic()),
+                )
+            except StackError:
+                # Tasks that are just starting refuse; they may be there in a moment.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(SAVEPOINT_RETRY_SECONDS)
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,5 +320,7 @@ class Supervisor:
     def _save(self) -> None:
         everyone = [*self._core, *self._agents.values(), *(child for _, child in self._draining)]
         self._state.processes = {child.name: child.record() for child in everyone}
+        for job in self._jobs:
+            job.record.is_running = job.state == "running"
         self._state.jobs = {job.name: job.record for job in self._jobs}
         state_file.write(self._layout.home, self._state)

