@@ -24,7 +24,9 @@ KEYS = {"kind", "owner", "key", "event_time", "retention_days"}
 
 def contract(name: str) -> dict[str, Any]:
     """What is written beside a file."""
-    return YAML(typ="safe").load((sql_files.SQL_FOLDER / f"{name}.yml").read_text(encoding="utf-8"))
+    text = (sql_files.SQL_FOLDER / f"{name}.yml").read_text(encoding="utf-8")
+    found: dict[str, Any] = YAML(typ="safe").load(text)
+    return found
 
 
 def of_kind(kind: str) -> list[str]:
@@ -245,6 +247,6 @@ UNSHOWN = {
 def record_of(path: str) -> type[Record]:
     """The record that `module:Name` says."""
     module, name = path.split(":")
-    found = getattr(importlib.import_module(module), name)
+    found: type[Record] = getattr(importlib.import_module(module), name)
     assert issubclass(found, Record)
     return found
