@@ -31,9 +31,11 @@ def table(progress: Progress, *, seconds: float, width: int) -> RenderableType:
     for row in progress.rows.values():
         path = trail(row, is_wide=width >= _WIDE)
         grid.add_row(Text(printable(row.label)), Text(path, style="cyan"), _now(row))
-    return Group(
-        grid, Text(), _bar(progress), Text(totals(progress, seconds=seconds), style="bold")
-    )
+    # A bar ends no line by itself; in a grid it has a row of its own.
+    foot = Table.grid(expand=True)
+    foot.add_row(_bar(progress))
+    foot.add_row(Text(totals(progress, seconds=seconds), style="bold"))
+    return Group(grid, Text(), foot)
 
 
 def trail(row: Row, *, is_wide: bool) -> str:

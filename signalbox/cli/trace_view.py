@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from signalbox.cli.facts import Fact
 from signalbox.cli.screen import Line
@@ -15,6 +15,8 @@ from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.contracts.review import Review
 from signalbox.topics import AGENT_MESSAGES
+
+MAX_REASON_CHARS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,14 @@ def _decision_lines(decision: Decision, task: TaskSeen | None, start_ms: int) ->
     yield Line(
         f"{elapsed:>9}    └─ {decision.agent:<18} by {how(decision)}{hop}", _style_of(decision)
     )
-    yield Line(f"{'':>9}       {decision.reason}")
+    yield Line(f"{'':>9}       {_shortened(decision.reason)}")
+
+
+def _shortened(reason: str) -> str:
+    # A reason that lists every candidate's violations is `explain`'s to show in full.
+    if len(reason) <= MAX_REASON_CHARS:
+        return reason
+    return reason[:MAX_REASON_CHARS].rpartition(" ")[0] + " …"
 
 
 def how(decision: Decision) -> str:
