@@ -14,9 +14,10 @@ from agents.serving import Serving
 from agents.task import Context, Task
 from connectors.broker import BrokerError, FencedError
 from connectors.memory import MemoryTransactionalProducer
+from connectors.topic_reader import read_topic
 from signalbox.contracts.ids import reply_id
 from signalbox.errors import RetryableError, TerminalError
-from tests.support.agent_lab import AgentLab, numbers, until
+from tests.support.agent_lab import TOPICS, AgentLab, numbers, until
 from tests.support.fleets import agent
 
 pytestmark = pytest.mark.anyio
@@ -36,17 +37,26 @@ async def echo(task: Task, context: Context) -> HandlerResult:
 class Gate:
     """A handler that counts who is inside and lets them out when told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ignores_cancelling: bool = False) -> None:
+        self._ignores_cancelling = ignores_cancelling
         self.inside: list[int] = []
         self.most = 0
+        self.cancelled: list[int] = []
         self.open = asyncio.Event()
 
     async def __call__(self, task: Task, context: Context) -> HandlerResult:
         """Wait for the gate."""
-        self.inside.append(task.data["lead"]["number"])
+        number = task.data["lead"]["number"]
+        self.inside.append(number)
         self.most = max(self.most, len(self.inside))
-        await self.open.wait()
-        self.inside.remove(task.data["lead"]["number"])
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            if not self._ignores_cancelling:
+                raise
+        finally:
+            self.inside.remove(number)
         return Reply(task.data)
 
 
@@ -369,22 +379,33 @@ async def test_runner_crash_hands_finished_work_on_as_finished() -> None:
 
 
 async def test_runner_record_that_ends_the_process_is_given_up_and_its_neighbours_are_not() -> None:
-    """A handler that takes the process down is counted; after max_attempts the record is a dead letter, alone."""
+    """A handler that takes the process down is counted; after max_attempts the record is a dead letter, alone.
+
+    Here whatever runs beside another one hangs: all eight are running when the process ends the first time.
+    """
     lab = AgentLab(max_attempts=3)
     for number in range(8):
         lab.task(number)
-    killing = []
-
-    async def deadly(task: Task, context: Context) -> HandlerResult:
-        if task.id == "task-5":
-            killing.append(task.attempt)
-            await asyncio.Event().wait()
-        await asyncio.sleep(0)
-        return Reply(task.data)
+    killing: list[int] = []
 
     while len(killing) < 3:
+        running: list[str] = []
+
+        async def deadly(
+            task: Task, context: Context, beside: list[str] = running
+        ) -> HandlerResult:
+            beside.append(task.id)
+            await asyncio.sleep(0)
+            if task.id == "task-5":
+                killing.append(task.attempt)
+                await asyncio.Event().wait()
+            if len(beside) > 1:
+                await asyncio.Event().wait()
+            beside.remove(task.id)
+            return Reply(task.data)
+
         await crash_when(lab, deadly, partial(is_longer, killing, len(killing)))
-    async with lab.running(deadly):
+    async with lab.running(echo):
         await until(lambda: len(lab.messages()) == 8)
 
     (letter,) = lab.dead_letters()
@@ -428,6 +449,29 @@ async def test_runner_two_instances_share_the_partitions_and_do_everything_once(
     assert set(numbers(lab.messages())) == set(range(80))
 
 
+@pytest.mark.parametrize("is_stubborn", [False, True], ids=["obedient", "stubborn"])
+async def test_runner_lost_partition_takes_its_running_work_along(is_stubborn: bool) -> None:
+    """What runs on a partition that another instance takes is not answered twice, even if its handler ignores cancelling."""
+    lab = AgentLab(partitions=2)
+    number = 0
+    while {r.partition for r in read_topic(lab.broker, TOPICS.tasks)} != {0, 1}:
+        lab.task(number)
+        number += 1
+    gate, other = Gate(ignores_cancelling=is_stubborn), Gate()
+
+    async with lab.running(gate, instance="a"):
+        await until(lambda: len(gate.inside) == number)
+        async with lab.running(other, instance="b"):
+            await until(lambda: bool(other.inside))
+            gate.open.set()
+            await until(lambda: len(lab.messages()) == number - len(other.inside))
+            other.open.set()
+            await until(lambda: len(lab.messages()) >= number)
+
+    assert sorted(numbers(lab.messages())) == list(range(number))
+    assert gate.cancelled != []
+
+
 async def test_runner_switched_definition_counts_from_the_next_start() -> None:
     """A changed definition is served without a restart."""
     lab = AgentLab()
@@ -453,7 +497,8 @@ async def test_runner_commit_of_unknown_end_is_found_out(
     failures = iter([True])
 
     def flaky(producer: MemoryTransactionalProducer) -> None:
-        if next(failures, False):
+        has_records = bool(producer._current().touched)
+        if has_records and next(failures, False):
             if is_done:
                 commit(producer)
             msg = "the broker went away"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from connectors.memory import MemoryBroker
+from connectors.broker import BrokerError
+from connectors.memory import MemoryBroker, MemoryProducer
 from connectors.registry import RegistryView, follow_active_set, publish, read_active_set
 from connectors.topic_reader import read_topic
 from signalbox.contracts.registry import MANIFEST_KEY
@@ -52,6 +54,31 @@ def test_registry_manifest_is_written_last(registry: MemoryBroker) -> None:
 
     assert keys[-1] == MANIFEST_KEY
     assert {str(key).split("@")[0] for key in keys[:-1]} == {"a", "b"}
+
+
+def test_registry_definition_that_is_not_acknowledged_holds_back_the_manifest(
+    registry: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without every definition on the topic no manifest names it, and the caller is told."""
+
+    class Lost:
+        def result(self, timeout_seconds: float) -> tuple[int, int]:
+            msg = "not acknowledged"
+            raise BrokerError(msg)
+
+    send = MemoryProducer.send
+
+    def lossy(
+        producer: MemoryProducer, topic: str, *, key: bytes | None, value: bytes | None
+    ) -> Any:
+        return send(producer, topic, key=key, value=value) if key == b"manifest" else Lost()
+
+    monkeypatch.setattr(MemoryProducer, "send", lossy)
+
+    with pytest.raises(BrokerError):
+        publish(registry, active("a"), topic_prefix="x.", applied_at=NOON)
+
+    assert list(read_topic(registry, f"x.{AGENT_REGISTRY}")) == []
 
 
 def test_registry_half_a_change_is_never_seen(registry: MemoryBroker) -> None:
