@@ -193,6 +193,7 @@ class Fault:
     mode: str
     error: type[SignalboxError]
     retry_after_seconds: float | None = None
+    said: str = ""
 
 
 @EVERY_CLIENT
@@ -202,12 +203,12 @@ class Fault:
         Fault("rate_limited", RetryableError, RETRY_AFTER_SECONDS),
         Fault("error", RetryableError),
         Fault("reset", RetryableError),
-        Fault("truncated", RetryableError),
-        Fault("huge", RetryableError),
+        Fault("truncated", RetryableError, said="MAX_TOKENS"),
+        Fault("huge", RetryableError, said="the connection was closed"),
         Fault("empty", RetryableError),
         Fault("not_json_body", RetryableError),
         Fault("bad_request", TerminalError),
-        Fault("unauthorized", TerminalError),
+        Fault("unauthorized", TerminalError, said="SIGNALBOX_MODEL__API_KEY"),
     ],
     ids=lambda fault: fault.mode,
 )
@@ -227,6 +228,7 @@ def test_client_meeting_a_fault_raises_what_says_whether_to_retry(
                 assert isinstance(caught.value, TerminalError)
                 assert caught.value.reason == "model_failed"
             assert model.name in str(caught.value)
+            assert fault.said in str(caught.value)
             assert stub.stats.calls == 1
 
     asyncio.run(ask())

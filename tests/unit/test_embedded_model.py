@@ -47,7 +47,8 @@ def place(text: str, **calibration: float) -> tuple[dict[str, object], ChatAnswe
         ("I want a refund of my payment", "billing"),
         ("charged me two times, twice!", "billing"),
         ("what is the capital of France", "NONE"),
-        ("my voucher did not come by mail", "NONE"),
+        ("late vouchers by mail", "NONE"),
+        ("late parcels by mail", "delivery"),
         ("", "NONE"),
     ],
 )
