@@ -63,7 +63,8 @@ class Progress:
         """Decisions by path."""
         self.deciders: Counter[str] = Counter()
         """Decisions by who decided, in words: `contract`, `the embedded scorer`, `an LLM`, …"""
-        self.none_decisions = 0
+        self.placed_nowhere = 0
+        """Decisions in which a model (or a person) said that nobody should act; a pipeline's last message is none of them."""
         self._message_ms: dict[str, int] = {}
         self._task_ms: dict[str, tuple[str, int]] = {}
         self._decided: set[tuple[str, str]] = set()
@@ -99,7 +100,7 @@ class Progress:
         self._decided.add((decision.message_id, decision.slot))
         self.decisions[decision.path] += 1
         self.deciders[decider(decision)] += 1
-        self.none_decisions += decision.agent == NONE
+        self.placed_nowhere += decision.agent == NONE and decision.path != "contract"
         row.last_path = decision.path
 
     @property

@@ -11,6 +11,7 @@ from connectors.topic_reader import follow_topics
 from signalbox.cli.demo_leads import Seed
 from signalbox.cli.demo_progress import Progress
 from signalbox.cli.facts import CONVERSATION_TOPICS, Fact, facts_of
+from signalbox.contracts.outcome import Outcome
 from signalbox.topics import agent_tasks, full_name
 
 _POLL_SECONDS: Final = 0.1
@@ -50,13 +51,17 @@ def run(
     finally:
         producer.close()
     for batch in batches:
-        facts = sorted(facts_of(batch, prefix), key=lambda fact: fact.at_ms)
+        facts = sorted(facts_of(batch, prefix), key=_in_story_order)
         for fact in facts:
             progress.see(fact)
         yield progress, tuple(facts)
         # Topics are read side by side: an outcome may be seen before the decisions that led to it.
         if is_over(progress) and not batch:
             return
+
+
+def _in_story_order(fact: Fact) -> tuple[int, bool]:
+    return fact.at_ms, isinstance(fact.body, Outcome)
 
 
 def _send(producer: Producer, seeds: Sequence[Seed], prefix: str) -> None:

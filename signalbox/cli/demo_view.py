@@ -72,12 +72,15 @@ def event_line(fact: Fact, name: str, since_start_ms: int) -> str | None:
     name = printable(name)
     elapsed = f"{duration(max(0, since_start_ms), sign=True):>9}"
     match fact.body:
+        case Decision(agent="NONE", path="contract"):
+            # The outcome that follows says it in fewer words.
+            return None
         case Decision() as decision:
-            reason = printable(decision.reason)
             to = "nobody" if decision.agent == NONE else decision.agent
-            return f"{elapsed}  {name} → {to} by {how(decision)}: {reason}"
+            return f"{elapsed}  {name} → {to} by {how(decision)}: {printable(decision.reason)}"
         case Outcome() as outcome:
-            return f"{elapsed}  {name} ■ {outcome.status} after {outcome.hops} hops"
+            why = "" if outcome.status == "completed" else f": {printable(outcome.detail)}"
+            return f"{elapsed}  {name} ■ {outcome.status} after {outcome.hops} hops{why}"
     return None
 
 
@@ -131,9 +134,8 @@ def _decision_lines(progress: Progress) -> Iterator[Line]:
     ]
     named = {"contract", "the embedded scorer", "an LLM"}
     parts += [f"{n} by {who}" for who, n in progress.deciders.items() if who not in named]
-    yield Line(
-        f"decisions     {', '.join(parts)}; {progress.none_decisions} said that nobody should act"
-    )
+    nobody = f"; {progress.placed_nowhere} of them said that nobody should act"
+    yield Line(f"decisions     {', '.join(parts)}{nobody if progress.placed_nowhere else ''}")
 
 
 def _next_lines(progress: Progress, around: Surroundings) -> Iterator[Line]:
