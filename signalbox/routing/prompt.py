@@ -22,6 +22,21 @@ from signalbox.routing.rules import Rules
 MAX_DATA_CHARS: Final = 24_000
 MAX_REASON_CHARS: Final = 300
 MAX_QUERY_CHARS: Final = 4_000
+SPEECH_FIELDS: Final = frozenset(
+    {
+        "text",
+        "body",
+        "message",
+        "question",
+        "comment",
+        "content",
+        "subject",
+        "context",
+        "query",
+        "request",
+    }
+)
+"""Fields in which somebody says something, by the names they usually have."""
 
 _ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
@@ -131,21 +146,25 @@ def prompt_digest(request: ChatRequest) -> str:
 
 
 def query_text(data: Mapping[str, Any]) -> str:
-    """Return the free text of `data`, for a scorer that matches texts: prose first, everything where there is none.
+    """Return the free text of `data`, for a scorer that matches texts: what somebody says, else prose, else everything.
 
-    Prose is a string of at least four words; names, titles and addresses are shorter and say nothing of what is wanted.
+    Somebody says something in a field named like one (`text`, `body`, `context` …): "who are you?" must not drown in the
+    project description of the lead it came with. Prose is a string of at least four words; names, titles and addresses
+    are shorter and say nothing of what is wanted.
     """
     leaves = list(_strings(data))
-    prose = [leaf for leaf in leaves if len(leaf.split()) >= 4]
-    return "\n".join(prose or leaves)[:MAX_QUERY_CHARS]
+    said = [text for field, text in leaves if field in SPEECH_FIELDS and text.strip()]
+    prose = [text for _, text in leaves if len(text.split()) >= 4]
+    return "\n".join(said or prose or [text for _, text in leaves])[:MAX_QUERY_CHARS]
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every string below `value` with the name of the field it stands in."""
     if isinstance(value, str):
-        yield value
+        yield field, value
     elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
+        for name, inner in value.items():
+            yield from _strings(inner, str(name))
     elif isinstance(value, list):
         for inner in value:
-            yield from _strings(inner)
+            yield from _strings(inner, field)

@@ -11,6 +11,7 @@ import pytest
 from connectors.embedded_model import EmbeddedChatModel
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.definitions.loader import load_fleet
+from signalbox.routing.prompt import query_text
 
 FLEET = load_fleet(Path(__file__).parents[2] / "agent_definitions" / "sdr")
 OUTREACH, NURTURE, NONE = "active_outreach", "nurture_campaign", "NONE"
@@ -114,6 +115,20 @@ def test_reply_is_placed_where_a_person_would_put_it(text: str, expected: str) -
 def test_reply_that_words_cannot_place_is_known(text: str, expected: str) -> None:
     """The misses are written down, so that nobody takes the scorer for more than it is."""
     assert orjson.loads(place(text).text)["agent"] == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), REPLIES[:3])
+def test_reply_is_placed_by_its_own_words_not_by_its_lead(text: str, expected: str) -> None:
+    """What the lead once wrote of its project does not drown what it says now."""
+    lead = {
+        "name": "Ada",
+        "project_description": "Claims triage by hand, next year we want more of it automated.",
+    }
+
+    assert (
+        orjson.loads(place(query_text({"lead": lead, "reply": {"text": text}})).text)["agent"]
+        == expected
+    )
 
 
 def test_reply_table_has_nothing_that_a_definition_quotes() -> None:
