@@ -71,6 +71,10 @@ def _choose(placement: Placement, calibration: Mapping[str, float]) -> tuple[str
     ranked = sorted(placement.scores.items(), key=lambda item: -item[1])
     best, score = ranked[0]
     shown = ", ".join(placement.matched[best][:_SHOWN_WORDS])
+    if score <= 0 and any(placement.refused.values()):
+        refusing = next(name for name, found in placement.refused.items() if found)
+        refused = ", ".join(placement.refused[refusing][:_SHOWN_WORDS])
+        return NONE, f"nobody takes it: {refusing} is not for {refused}", 1.0
     if score <= 0 or score < none_below:
         near = f"; nearest is {best} by {shown}" if shown else ""
         return NONE, f"best score {score:.2f} is below {none_below:.2f}{near}", 1 - score

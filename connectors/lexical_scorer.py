@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.words import FUNCTION_WORDS, words
+from connectors.words import FUNCTION_WORDS, stems_and_words, words
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+")
 _LIST: Final = re.compile(r"[,:]\s+")
@@ -31,10 +31,14 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Scores in [0, 1] by choice, in the choices' order, and the words that matched, heaviest first."""
+    """Scores in [0, 1] by choice, in the choices' order, and the words that made them, heaviest first.
+
+    `refused` has the words by which a choice said that the text is not for it; such a choice scores 0.
+    """
 
     scores: Mapping[str, float]
     matched: Mapping[str, tuple[str, ...]]
+    refused: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +68,41 @@ class LexicalScorer:
         """Index `choices`: name → texts that describe it."""
         self._choices = {name: _index(name, texts) for name, texts in choices.items()}
         count = len(self._choices)
-        frequency = Counter(
-            feature for choice in self._choices.values() for feature in choice.vocabulary
+        wanting = Counter(
+            feature for choice in self._choices.values() for feature in choice.wanted.vocabulary
         )
+        known = frozenset().union(*(choice.vocabulary for choice in self._choices.values()))
+        # A word that is only refused is wanted by nobody, and weighs like one that nobody knows.
         self._weights = {
-            feature: _specificity(found, count) * _kind_weight(feature)
-            for feature, found in frequency.items()
+            feature: _specificity(wanting[feature], count) * _kind_weight(feature)
+            for feature in known
         }
         self._unknown = _specificity(0, count)
 
     def place(self, text: str) -> Placement:
         """Score `text` against every choice."""
-        features = _features(words(text))
+        written = stems_and_words(text)
+        features = _features([stem for stem, _ in written])
         weights = {
             feature: self._weights.get(feature, self._unknown * _kind_weight(feature))
             for feature in features
             # A pair of words that nobody knows says no more than its two words already did.
             if " " not in feature or feature in self._weights
         }
-        matched = {
-            name: tuple(
-                sorted(
-                    (
-                        f
-                        for f in weights
-                        if f in choice.wanted.vocabulary
-                        and " " not in f
-                        and f not in FUNCTION_WORDS
-                    ),
-                    key=lambda feature: (-weights[feature], feature),
-                )
-            )
-            for name, choice in self._choices.items()
-        }
+        shown = dict(reversed(written))
+
+        def said_by(vocabulary: frozenset[str]) -> tuple[str, ...]:
+            return tuple(shown[stem] for stem in _heaviest(weights, vocabulary))
+
         scores = {name: self._score(weights, choice) for name, choice in self._choices.items()}
-        return Placement(scores, matched)
+        return Placement(
+            scores,
+            matched={n: said_by(choice.wanted.vocabulary) for n, choice in self._choices.items()},
+            refused={
+                n: said_by(choice.refused.vocabulary) if scores[n] == 0 else ()
+                for n, choice in self._choices.items()
+            },
+        )
 
     def _score(self, weights: Weights, choice: _Choice) -> float:
         wanted = self._likeness(weights, choice.wanted)
@@ -138,6 +142,13 @@ def _index(name: str, texts: tuple[str, ...]) -> _Choice:
 def _texts(texts: list[str]) -> _Texts:
     each = tuple(dict.fromkeys(frozenset(_features(words(text))) for text in texts))
     return _Texts(each, frozenset().union(*each))
+
+
+def _heaviest(weights: Weights, vocabulary: frozenset[str]) -> list[str]:
+    """Return the single words of `weights` that are in `vocabulary`, those that say what before those that say how."""
+    found = [feature for feature in weights if feature in vocabulary and " " not in feature]
+    telling = [feature for feature in found if feature not in FUNCTION_WORDS]
+    return sorted(telling or found, key=lambda feature: (-weights[feature], feature))
 
 
 def _features(stems: list[str]) -> dict[str, None]:

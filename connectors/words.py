@@ -59,8 +59,15 @@ def words(text: str) -> list[str]:
 
     `"Scheduled a demo"` and `"scheduling demos"` give the same two stems.
     """
+    return [stemmed for stemmed, _ in stems_and_words(text)]
+
+
+def stems_and_words(text: str) -> list[tuple[str, str]]:
+    """Return each word of `text` in order, as its stem and as it was written in lower case."""
     normal = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    return [word if word in FUNCTION_WORDS else stem(word) for word in _WORD.findall(normal)]
+    return [
+        (word if word in FUNCTION_WORDS else stem(word), word) for word in _WORD.findall(normal)
+    ]
 
 
 @lru_cache(maxsize=20_000)

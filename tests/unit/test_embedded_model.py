@@ -48,7 +48,7 @@ def place(text: str, **calibration: float) -> tuple[dict[str, object], ChatAnswe
         ("charged me two times, twice!", "billing"),
         ("what is the capital of France", "NONE"),
         ("late vouchers by mail", "NONE"),
-        ("late parcels by mail", "delivery"),
+        ("late parcels", "delivery"),
         ("", "NONE"),
     ],
 )
@@ -60,6 +60,11 @@ def test_text_is_placed_by_the_words_it_shares(text: str, agent: str) -> None:
 def test_reason_names_the_words_that_matched() -> None:
     """A person can see why."""
     assert "parcel" in str(place("where is the parcel")[0]["reason"])
+
+
+def test_refused_text_is_none_and_names_the_words_that_refused() -> None:
+    """What a definition is not for is said, not only that the score is low."""
+    assert "not for mail, vouchers" in str(place("late vouchers by mail")[0]["reason"])
 
 
 def test_score_below_the_threshold_is_none_and_names_the_nearest() -> None:

@@ -71,12 +71,22 @@ REPLIES = [
     ("Delivery has failed to these recipients", NONE),
     ("asdf", NONE),
     ("The weather is nice today", NONE),
+    ("Make $5000 a week working from home", NONE),
+    ("Out of office: I am travelling this week.", NONE),
+    ("I am out of the office until Monday.", NONE),
+    ("Our roadmap is full until next quarter", NURTURE),
+    ("please follow up in November", NURTURE),
+    ("No capacity right now", NURTURE),
+    ("Please send pricing.", OUTREACH),
+    ("Could we jump on Zoom tomorrow?", OUTREACH),
 ]
 # What shared words cannot tell; a language model can. A pass here is news.
 MISSED = [
+    ("Sure, when are you available?", OUTREACH),
+    ("Do you support on-premise installations?", OUTREACH),
+    ("I do not remember contacting you.", OUTREACH),
+    ("too soon, sorry", NURTURE),
     ("what do you charge per month", OUTREACH),
-    ("Make $5000 a week working from home", NONE),
-    ("Out of office: I am travelling this week.", NONE),
 ]
 
 
