@@ -31,7 +31,7 @@ def list_agents(as_json: AsJson = False) -> None:
         return
     width = max(len(name) for name in active.agents)
     for name, definition in active.agents.items():
-        summary = definition.description.splitlines()[0]
+        summary = definition.description.splitlines()[0].partition(". ")[0]
         typer.echo(f"{name:<{width}}  {active.fleet_of[name]:<8}  {definition.digest}  {summary}")
 
 

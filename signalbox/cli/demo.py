@@ -48,14 +48,14 @@ def demo(
     settings = _with_fleet(session.load_settings(), fleet)
     run_id = session.new_id("r").removeprefix("r-")[:6]
     seeds = load_seeds(_folder(fleet) / "demo", leads, run=run_id, at=session.now())
-    with _stack(settings) as was_started:
+    with _stack(settings):
         agents = _apply(settings, fleet)
         watched = _watch(settings, seeds, agents, timeout=timeout, as_json=as_json)
     progress = watched.progress
     if as_json:
         session.print_json(progress.as_json(seconds=watched.seconds))
     else:
-        around = _surroundings(settings, watched, was_started=was_started)
+        around = _surroundings(settings, watched)
         show_lines(summary(progress, around, seconds=watched.seconds))
     if progress.ended < len(progress.rows):
         raise typer.Exit(1)
@@ -126,13 +126,13 @@ def _live(
 
 
 @contextmanager
-def _stack(settings: Settings) -> Iterator[bool]:
-    """Run the body with the stack up; on Ctrl-C stop it, if it was started here. Yields whether it was."""
+def _stack(settings: Settings) -> Iterator[None]:
+    """Run the body with the stack up; on Ctrl-C stop it, if it was started here."""
     from signalbox.local_stack.api import down, up  # noqa: PLC0415 (slow to import)
 
     was_started = up(settings, detach=True, report=session.note)
     try:
-        yield was_started
+        yield
     except KeyboardInterrupt:
         if was_started:
             session.note("\nstopping what was started …")
@@ -165,7 +165,7 @@ def _with_fleet(settings: Settings, fleet: str) -> Settings:
     return settings.model_copy(update={"fleets": (*settings.fleets, fleet)})
 
 
-def _surroundings(settings: Settings, watched: Watched, *, was_started: bool) -> Surroundings:
+def _surroundings(settings: Settings, watched: Watched) -> Surroundings:
     outbox = settings.home / "outbox"
     mails = [p for p in outbox.rglob("*.eml") if p.stat().st_mtime >= watched.began_at - 1]
     is_embedded = settings.model.provider == "embedded"
@@ -176,5 +176,7 @@ def _surroundings(settings: Settings, watched: Watched, *, was_started: bool) ->
         mails=len(mails),
         outbox=str(outbox),
         flink_url=f"http://127.0.0.1:{settings.flink.rest_port}",
-        was_started=was_started,
+        is_other_model=any(
+            not model.startswith(settings.model.provider) for model in watched.progress.models
+        ),
     )

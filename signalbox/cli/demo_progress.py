@@ -27,7 +27,6 @@ class Row:
     label: str
     where: str = NOT_SEEN
     agents: list[str] = field(default_factory=list)
-    last_path: str = ""
     status: str | None = None
     detail: str = ""
     dead_letters: int = 0
@@ -65,6 +64,8 @@ class Progress:
         """Decisions by who decided, in words: `contract`, `the embedded scorer`, `an LLM`, …"""
         self.placed_nowhere = 0
         """Decisions in which a model (or a person) said that nobody should act; a pipeline's last message is none of them."""
+        self.models: set[str] = set()
+        """The models that decided."""
         self._message_ms: dict[str, int] = {}
         self._task_ms: dict[str, tuple[str, int]] = {}
         self._decided: set[tuple[str, str]] = set()
@@ -101,7 +102,8 @@ class Progress:
         self.decisions[decision.path] += 1
         self.deciders[decider(decision)] += 1
         self.placed_nowhere += decision.agent == NONE and decision.path != "contract"
-        row.last_path = decision.path
+        if decision.model is not None:
+            self.models.add(decision.model)
 
     @property
     def ended(self) -> int:

@@ -18,18 +18,23 @@ from signalbox.cli.trace_view import duration, how
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.outcome import Outcome
 
-_WIDE: Final = 120
+# Four agents of the sdr fleet's longest path stand side by side in 62 columns; the narrow form needs 27.
+_WIDE: Final = 108
+_PATH_COLUMNS: Final = {True: 62, False: 27}
+_NOW_COLUMNS: Final = 18
 _STATUS_STYLES: Final = {"completed": "green", "none": "yellow"}
 
 
 def table(progress: Progress, *, seconds: float, width: int) -> RenderableType:
     """Return the live table: each lead, the agents it passed, where it is, how it ended; below, the totals."""
     grid = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
-    grid.add_column("lead", ratio=3, no_wrap=True, overflow="ellipsis")
-    grid.add_column("path", ratio=5, no_wrap=True, overflow="ellipsis")
-    grid.add_column("now", no_wrap=True, min_width=16)
+    is_wide = width >= _WIDE
+    grid.add_column("lead", ratio=1, no_wrap=True, overflow="ellipsis")
+    path_columns = _PATH_COLUMNS[is_wide]
+    grid.add_column("path", width=path_columns, no_wrap=True, overflow="ellipsis")
+    grid.add_column("now", width=_NOW_COLUMNS, no_wrap=True)
     for row in progress.rows.values():
-        path = trail(row, is_wide=width >= _WIDE)
+        path = trail(row, is_wide=is_wide)
         grid.add_row(Text(printable(row.label)), Text(path, style="cyan"), _now(row))
     # A bar ends no line by itself; in a grid it has a row of its own.
     foot = Table.grid(expand=True)
@@ -94,7 +99,8 @@ class Surroundings:
     mails: int
     outbox: str
     flink_url: str
-    was_started: bool
+    is_other_model: bool
+    """Whether the stack was running already, with another model than the settings name."""
 
 
 def summary(progress: Progress, around: Surroundings, *, seconds: float) -> Iterator[Line]:
@@ -148,6 +154,9 @@ def _next_lines(progress: Progress, around: Surroundings) -> Iterator[Line]:
         yield from _model_lines(around.ollama_models)
     else:
         yield Line(f"model         {around.model}")
+        if around.is_other_model:
+            text = "the stack was running already and keeps its model; make down, then try again"
+            yield Line(f"              {text}", "yellow")
     yield Line("stop          make down", "bold")
 
 

@@ -10,7 +10,7 @@ from signalbox.cli import session
 from signalbox.cli.reading import read_facts
 from signalbox.cli.screen import show_lines
 from signalbox.cli.trace_view import as_json as trace_json
-from signalbox.cli.trace_view import lines_of, trace_of
+from signalbox.cli.trace_view import lines_of, trace_of, worth_explaining
 
 app = typer.Typer()
 
@@ -39,6 +39,5 @@ def trace(
         session.print_json(trace_json(found))
         return
     show_lines(lines_of(found))
-    last = found.steps[-1].message.id if found.steps else None
-    if last is not None:
-        session.note(f"\nwhy a decision fell: signalbox explain {last}")
+    if (asked := worth_explaining(found)) is not None:
+        session.note(f"\nwhy a decision fell: signalbox explain {asked}")

@@ -150,6 +150,14 @@ def lines_of(trace: Trace) -> Iterator[Line]:
                 yield Line(f"{elapsed}  ✗ dead letter {moment.reason}: {moment.detail}", "red")
 
 
+def worth_explaining(trace: Trace) -> str | None:
+    """Return the message whose decision is least obvious: the last one a model made, else the first; None without one."""
+    decided = [step for step in trace.steps if step.decisions]
+    asked = [step for step in decided if any(d.model is not None for d in step.decisions)]
+    chosen = asked[-1:] or decided[:1]
+    return chosen[0].message.id if chosen else None
+
+
 def _headline(trace: Trace) -> str:
     if not trace.outcomes:
         return f"{trace.conversation_id}: still open, {_count(len(trace.steps), 'message')} so far"

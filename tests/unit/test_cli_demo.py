@@ -245,7 +245,7 @@ def around(**changes: object) -> Surroundings:
         "mails": 3,
         "outbox": ".signalbox/outbox",
         "flink_url": "http://127.0.0.1:8081",
-        "was_started": True,
+        "is_other_model": False,
     }
     return Surroundings(**{**values, **changes})
 
