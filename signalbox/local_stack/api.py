@@ -31,7 +31,7 @@ from signalbox.settings import Settings
 
 __all__ = ["Check", "StackStatus", "doctor", "down", "is_running", "status", "up"]
 
-UP_SECONDS: Final = 300.0
+UP_SECONDS: Final = 600.0
 DOWN_SECONDS: Final = 45.0
 SUPERVISOR_SECONDS: Final = 20.0
 LEFTOVER_SECONDS: Final = 8.0

@@ -14,7 +14,7 @@ from signalbox.local_stack.flink_rest import FlinkJob, FlinkRest
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec, log_tail
 from signalbox.local_stack.state_file import JobRecord
 
-SUBMIT_SECONDS: Final = 120.0
+SUBMIT_SECONDS: Final = 240.0
 
 JobState = Literal["waiting", "submitting", "starting", "running", "lost"]
 

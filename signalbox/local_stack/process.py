@@ -36,7 +36,7 @@ class ProcessSpec:
     log_path: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
 

@@ -7,7 +7,6 @@ One loop, no threads while running: each turn looks once after every process, th
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,20 +19,19 @@ from connectors.topic_admin import ensure_topics
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack import broker, flink_cluster, state_file
+from signalbox.local_stack.agent_group import AgentGroup
 from signalbox.local_stack.checkpoints import remove_outdated
 from signalbox.local_stack.child import Child
-from signalbox.local_stack.fleets import ActiveAgents, apply_fleets
+from signalbox.local_stack.fleets import apply_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.job import Job
 from signalbox.local_stack.jobs import job_plans
 from signalbox.local_stack.layout import Layout
-from signalbox.local_stack.process import ProcessSpec
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
 
 TURN_SECONDS: Final = 0.1
 JOBS_EVERY_SECONDS: Final = 0.5
 AGENTS_EVERY_SECONDS: Final = 0.5
-AGENT_DRAIN_SECONDS: Final = 8.0
 SAVEPOINT_SECONDS: Final = 8.0
 SAVEPOINT_RETRY_SECONDS: Final = 0.3
 
@@ -67,10 +65,8 @@ class Supervisor:
         self._stopping = threading.Event()
         self._rest = FlinkRest(layout.cluster.rest_url)
         self._broker_client = KafkaBroker(layout.settings.kafka.servers)
-        self._active_agents = ActiveAgents(self._broker_client, layout.settings)
+        self._agents = AgentGroup(layout, self._broker_client, self._say)
         self._core = self._core_children() if "cluster" in parts else []
-        self._agents: dict[str, Child] = {}
-        self._draining: list[tuple[float, Child]] = []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
         self._is_provisioned = "jobs" not in parts
         self._due: dict[str, float] = {}
@@ -144,11 +140,11 @@ class Supervisor:
         self._save()
 
     def _turn(self) -> None:
-        for child in [*self._core, *self._agents.values()]:
+        for child in [*self._core, *self._agents.children.values()]:
             self._say(child.step())
         if self._state.phase == "starting":
             self._refuse_broken_core()
-        self._finish_draining()
+        self._agents.finish_draining()
         if not self._is_provisioned and self._is_up("broker"):
             self._provision()
         if self._is_provisioned:
@@ -181,8 +177,8 @@ class Supervisor:
     def _tell_when_ready(self) -> None:
         if self._state.phase != "starting" or not self._is_provisioned:
             return
-        children = [*self._core, *self._agents.values()]
-        if "agents" in self._parts and not self._agents:
+        children = [*self._core, *self._agents.children.values()]
+        if "agents" in self._parts and not self._agents.children:
             return
         if any(child.state != "running" for child in children):
             return
@@ -193,43 +189,11 @@ class Supervisor:
     # ── keeping it running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _follow_registry(self) -> None:
-        names = self._active_agents.names()
-        if names is None:
-            return
-        for name in sorted(names - self._agents.keys()):
-            ensure_topics(
-                self._layout.settings.kafka.servers,
-                prefix=self._layout.settings.kafka.topic_prefix,
-                agents=[name],
-                fixed=False,
-            )
-            child = Child(f"agent {name}", "agent", lambda name=name: self._agent_spec(name))  # type: ignore[misc]
-            child.start()
-            self._agents[name] = child
-        for name in sorted(self._agents.keys() - names):
-            child = self._agents.pop(name)
-            child.ask_to_stop()
-            self._draining.append((time.monotonic() + AGENT_DRAIN_SECONDS, child))
-            self._say(f"agent {name} was removed and is drained")
-
-    def _agent_spec(self, name: str) -> ProcessSpec:
-        return ProcessSpec(
-            name=f"agent {name}",
-            argv=(sys.executable, "-m", "agents", name),
-            log_path=self._layout.logs / f"agent-{name}.log",
-            environ=self._layout.environ(),
-            stop_seconds=AGENT_DRAIN_SECONDS,
-        )
-
-    def _finish_draining(self) -> None:
-        left = []
-        for deadline, child in self._draining:
-            ended = child.process is None or child.process.exit_code() is not None
-            if ended or time.monotonic() > deadline:
-                child.stop()
-            else:
-                left.append((deadline, child))
-        self._draining = left
+        try:
+            self._agents.follow_registry()
+        except StackError as error:
+            # The broker went away in between; the next turn asks again.
+            self._say(str(error))
 
     def _look_after_jobs(self) -> None:
         for job in self._jobs:
@@ -257,10 +221,8 @@ class Supervisor:
         self._state.phase = "stopping"
         self._say("stopping")
         self._save()
-        self._active_agents.close()
-        agents = [*self._agents.values(), *(child for _, child in self._draining)]
-        for child in agents:
-            child.ask_to_stop()
+        agents = self._agents.everyone()
+        self._agents.ask_to_stop()
         with ThreadPoolExecutor(max_workers=16) as pool:
             for sentence in pool.map(self._stop_job, self._jobs):
                 self._say(sentence)
@@ -318,7 +280,7 @@ class Supervisor:
             self._report(sentence)
 
     def _save(self) -> None:
-        everyone = [*self._core, *self._agents.values(), *(child for _, child in self._draining)]
+        everyone = [*self._core, *self._agents.everyone()]
         self._state.processes = {child.name: child.record() for child in everyone}
         for job in self._jobs:
             job.record.is_running = job.state == "running"

@@ -26,7 +26,8 @@ from signalbox.local_stack.layout import broker_class_path
 from signalbox.local_stack.process import ManagedProcess
 from signalbox.settings import Settings
 
-_RUNNING_SECONDS: Final = 90.0
+_RUNNING_SECONDS: Final = 180.0
+_CLIENT_SECONDS: Final = 240.0
 
 
 class TemporaryBroker:
@@ -133,7 +134,7 @@ class TemporaryCluster:
             env=self.environ(settings),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=_CLIENT_SECONDS,
             check=False,
         )
         new = [job for job in self.rest.jobs() if job.id not in before]
@@ -150,7 +151,7 @@ class TemporaryCluster:
             env=self.environ(settings),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=_CLIENT_SECONDS,
             check=False,
         )
         return done.stdout + done.stderr
