@@ -18,6 +18,7 @@ from agents.sdr import active_outreach, nurture_campaign, send_email
 from agents.sdr.lead import company_from_domain, first_name, normalise, website_domain
 from agents.sdr.lead_ingestion import report
 from agents.sdr.lead_scoring import breakdown
+from benchmarks.stub_model import sample
 from connectors.chat_model import ChatModel
 from connectors.scripted_model import ScriptedChatModel
 from signalbox.contracts.chat import ChatRequest
@@ -228,6 +229,24 @@ def test_model_writes_score_and_text_and_is_named(tmp_path: Path) -> None:
     assert scored["score"]["written_by"] == "ollama/llama3.2"
     assert written["campaign"]["emails"][0]["subject"] == "From the model"
     assert sent["sent"]["written_by"] == "ollama/llama3.2"
+
+
+@pytest.mark.parametrize("agent", ["active_outreach", "nurture_campaign"])
+@pytest.mark.parametrize("lead", [GOOD, POOR], ids=["good", "poor"])
+def test_prompts_render_for_every_shape_a_writer_takes(
+    agent: str, lead: dict[str, Any], tmp_path: Path
+) -> None:
+    """A scored lead and a reply, with and without optional fields, give a prompt and an answer that fits."""
+    clean = normalise(lead)
+    score = {"score": 50, "talking_points": ["a", "b", "c"], "written_by": "x"}
+    scored = {"lead": clean, "report": report(clean), "score": score}
+    for data in (scored, {"lead": lead, "reply": {"text": "hi {{ 7 * 7 }}"}}):
+        model = ScriptedChatModel(lambda request: sample(request.schema))
+        result = run(agent, data, tmp_path, model)
+
+        assert isinstance(result, Reply), result
+        assert Contract(FLEET.agents[agent].output.json_schema).violations(result.data) == ()
+        assert "reply" not in data or "hi {{ 7 * 7 }}" in model.requests[0].user
 
 
 def test_model_is_never_asked_for_the_recipient_nor_for_the_lead(tmp_path: Path) -> None:
