@@ -6,7 +6,8 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Final
@@ -23,7 +24,7 @@ from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
 from agents.settle import Attempt, status_message
 from agents.task import Context, Handler
-from connectors.broker import Broker, FencedError, Producer
+from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
 from connectors.models import chat_model_from
 from connectors.registry import follow_active_set
@@ -68,6 +69,7 @@ class AgentProcess:
         self._stopped = threading.Event()
         self._served: asyncio.Queue[Serving | None] = asyncio.Queue()
         self._taken: Serving | None = None
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
     async def run(self) -> int:
         """Serve until SIGTERM, SIGINT or the agent's removal; return the exit code."""
@@ -91,7 +93,8 @@ class AgentProcess:
         finally:
             self._stopped.set()
             await chat_model.close()
-            await loop.run_in_executor(None, producer.close)
+            with suppress(SignalboxError):  # the last heartbeat may be lost
+                await loop.run_in_executor(None, producer.close)
 
     def _stop(self) -> None:
         self._log.info("agent.draining")
@@ -116,7 +119,9 @@ class AgentProcess:
             model=chat_model.name,
         )
         heartbeats = HeartbeatSender(
-            producer, self._topics.heartbeats, self._clock, lambda: self._observe(runner)
+            lambda heartbeat: self._send_aside(producer, self._record(heartbeat)),
+            self._clock,
+            lambda: self._observe(runner),
         )
         heartbeats.beat()
         watching = asyncio.create_task(self._watch(runner))
@@ -172,16 +177,29 @@ class AgentProcess:
         async def report(text: str) -> None:
             now_ms = self._clock.now_ms()
             record = status_message(serving, self._topics, attempt, text, next(numbers), now_ms)
-            # The first send to a topic waits for its metadata, so not on the loop.
-            await asyncio.to_thread(
-                producer.send,
-                record.topic,
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-            )
+            await asyncio.wrap_future(self._send_aside(producer, record))
 
         return report
+
+    def _record(self, heartbeat: Heartbeat) -> OutgoingRecord:
+        key = f"{heartbeat.agent}/{heartbeat.instance}".encode()
+        return OutgoingRecord(self._topics.heartbeats, key, heartbeat.to_json())
+
+    def _send_aside(self, producer: Producer, record: OutgoingRecord) -> Future[None]:
+        """Send what is not part of the work, in its own thread: the first send to a topic waits for the broker.
+
+        Delivery: at most once; what cannot be sent is logged and missed.
+        """
+
+        def send() -> None:
+            try:
+                producer.send(
+                    record.topic, key=record.key, value=record.value, headers=record.headers
+                )
+            except SignalboxError as error:
+                self._log.warning("record.missed", topic=record.topic, detail=str(error))
+
+        return self._aside.submit(send)
 
     # the registry, in its own thread
 

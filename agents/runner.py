@@ -7,6 +7,7 @@ the loop sleeps and nothing is skipped: when all hands are full it stops taking,
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -18,6 +19,7 @@ from agents.ledger import Entry, Ledger
 from agents.serving import AgentTopics, Serving
 from agents.workload import Batch, Workload
 from connectors.broker import BrokerError, Membership, Partition, RebalancedError
+from signalbox.errors import SignalboxError
 
 POLL_SECONDS: Final = 0.1
 KEEP_ALIVE_MS: Final = 1_000
@@ -88,7 +90,8 @@ class Runner:
         Delivery: records exactly once; handlers at least once; equal ids for equal tasks.
 
         Raises:
-            FencedError: another process has this instance's id now; end without writing.
+            FencedError: another process has this instance's id now, or the broker gave up a transaction while it
+                could not be reached; end without writing, and let the supervisor decide.
             BrokerError: the broker could not be reached at the start.
         """
         await self._ledger.open()
@@ -269,6 +272,9 @@ class Runner:
         self._hands.cancel()
         if self._poll is not None:
             await asyncio.wait([self._poll])
-        await self._intake.close()
-        await self._ledger.close()
+        # What counts is committed; a broker that is gone must not change how this ended.
+        with suppress(SignalboxError):
+            await self._intake.close()
+        with suppress(SignalboxError):
+            await self._ledger.close()
         self._log.info("agent.stopped", handled=self.counters.handled, failed=self.counters.failed)

@@ -109,7 +109,7 @@ class Stage:
         while not condition():
             if monotonic() > deadline:
                 pytest.fail(self.log.read_text()[-5000:])
-            sleep(0.05)
+            sleep(0.2)
 
 
 @pytest.fixture
@@ -212,3 +212,31 @@ def test_agent_replaced_while_stopped_is_fenced_and_ends(stage: Stage) -> None:
 
     assert old.wait(PATIENCE_SECONDS) == 3
     assert stage.replies() == expected(1)
+
+
+def test_agent_and_the_brokers_death_lose_nothing(tmp_path: Path) -> None:
+    """kill -9 of the broker under work: started again where it ended, the agent goes on without loss or doubles."""
+    (tmp_path / "broker").mkdir()
+    with TemporaryBroker(tmp_path / "broker") as mortal:
+        stage = Stage(mortal, tmp_path)
+        stage.publish("worker", max_concurrent=10, max_attempts=10)
+        stage.send(*({"number": n, "seconds": 0.02} for n in range(300)))
+        process = stage.start()
+
+        def is_over() -> bool:
+            nonlocal process
+            if process.poll() is not None:
+                process = stage.start()
+            return sum(stage.replies().values()) >= 300
+
+        try:
+            stage.until(lambda: sum(stage.replies().values()) > 50)
+            mortal.kill()
+            mortal.start()
+            stage.until(is_over)
+        finally:
+            process.kill()
+            process.wait()
+
+        assert stage.replies() == expected(300)
+        assert stage.values("agent_messages_dlq") == []
