@@ -61,6 +61,20 @@ def test_child_killed_is_reported_and_started_again(child: Child) -> None:
     assert child.record().is_alive()
 
 
+def test_child_killed_takes_what_it_spawned_along(child: Child) -> None:
+    """A leader killed with SIGKILL cannot end its workers, so the supervisor does before it starts another."""
+    child.start()
+    assert child.process is not None
+    leader = psutil.Process(child.process.pid)
+    _until(lambda: bool(leader.children()))
+    worker = leader.children()[0]
+    os.kill(leader.pid, signal.SIGKILL)
+
+    _until(lambda: "SIGKILL" in (child.step() or ""))
+
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
 def test_child_crash_waits_out_its_backoff(tmp_path: Path) -> None:
     """A process that ends at once is started again only when its wait is over."""
     clock = [0.0]
