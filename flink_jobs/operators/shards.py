@@ -33,7 +33,7 @@ def key_of(conversation: str) -> int:
 def key_group(key: int) -> int:
     """Return the key group (0-127) that Flink assigns to a PyFlink INT key ≥ 0.
 
-    Source: Flink's KeyGroupRangeAssignment and MathUtils.murmurHash, compared in tests/integration.
+    Source: Flink's KeyGroupRangeAssignment and MathUtils.murmurHash; a test pins values that Flink computed.
     """
     return _murmur(key + _ROW_HASH_OFFSET) % MAX_PARALLELISM
 

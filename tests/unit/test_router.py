@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flink_jobs.operators.shard_memory import RECENT
+from flink_jobs.operators.tick_reducer import Reduce
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.envelope import TASK_ASSIGNED
 from signalbox.errors import RetryableError, TerminalError
@@ -15,6 +16,8 @@ from signalbox.routing.rules import EnginePolicy, Rulebook
 from signalbox.routing.state import Conversation
 from tests.support.fleets import agent, message, rulebook
 from tests.support.operator_world import TTL_MS, FakeMap, OperatorWorld
+
+Reduction = tuple[Conversation, tuple[c.Command, ...]]
 
 ALPHA = agent("alpha", ["a"])
 BETA = agent("beta", ["b"], closed=False)
@@ -204,10 +207,12 @@ def test_router_forget_expired_drops_what_state_let_expire() -> None:
     assert world.send(message("m-1", {"a": 1}))[0].topic == "test.agent_decisions"
 
 
-def crash_on(*kinds: type[t.Tick]):
+def crash_on(*kinds: type[t.Tick]) -> Reduce:
     """The reducer, with a bug at ticks of these kinds."""
 
-    def reduce_with_bug(state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook):
+    def reduce_with_bug(
+        state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook
+    ) -> Reduction:
         if isinstance(tick, kinds):
             msg = "bug"
             raise ZeroDivisionError(msg)
@@ -254,7 +259,9 @@ def test_router_reducer_raises_on_time_the_conversation_rests() -> None:
     """A deadline that cannot be reduced does not spin: it comes up again a minute later."""
     calls = []
 
-    def reduce_with_bug(state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook):
+    def reduce_with_bug(
+        state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook
+    ) -> Reduction:
         if isinstance(tick, t.TimePassed):
             calls.append(now_ms)
             msg = "bug"
@@ -274,7 +281,9 @@ def test_router_reducer_raises_on_time_the_conversation_rests() -> None:
 def test_router_topic_that_is_not_ours_is_a_dead_letter_and_never_a_row() -> None:
     """A dispatch to a name that would become a foreign topic stops before the sink."""
 
-    def reduce_to_foreign_topic(state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook):
+    def reduce_to_foreign_topic(
+        state: Conversation, tick: t.Tick, now_ms: int, rules: Rulebook
+    ) -> Reduction:
         after, commands = reduce(state, tick, now_ms, rules)
         return after, tuple(
             c.Dispatch("../__consumer_offsets", command.task)
