@@ -1,0 +1,120 @@
+"""The demo as a person starts it: real Kafka, real Flink, the agents, one command, and nothing left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from signalbox.local_stack.ports import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The environment of a stack of this test's own; taken down at the end whatever happened."""
+    home = tmp_path_factory.mktemp("demo") / "home"
+    settings = {
+        "SIGNALBOX_HOME": str(home),
+        "SIGNALBOX_KAFKA__PORT": str(free_port()),
+        "SIGNALBOX_FLINK__REST_PORT": str(free_port()),
+        "SIGNALBOX_GATEWAY__PORT": str(free_port()),
+        "SIGNALBOX_MODEL__PROVIDER": "embedded",
+        "NO_COLOR": "1",
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SIGNALBOX_")}
+    yield {**inherited, **settings}
+    signalbox({**inherited, **settings}, "down")
+
+
+def signalbox(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "signalbox.cli", *arguments],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def processes_of(environ: dict[str, str]) -> list[str]:
+    """Every process whose command line or environment names this stack's home."""
+    home = environ["SIGNALBOX_HOME"]
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            named = home in " ".join(process.info["cmdline"] or ())
+            if named or process.environ().get("SIGNALBOX_HOME") == home:
+                found.append(f"{process.pid} {' '.join(process.info['cmdline'] or ())[:80]}")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_demo_ends_every_lead_and_down_leaves_nothing(environ):
+    """Twelve leads and replies each have one outcome, the numbers agree, a second run works, and `down` ends it all."""
+    first = signalbox(environ, "demo", "--json")
+    assert first.returncode == 0, first.stderr
+    value = json.loads(first.stdout.splitlines()[-1])
+
+    assert first.stdout.count("\n") == 1
+    assert value["leads"] == 12
+    assert sum(value["outcomes"].values()) == 12
+    assert value["outcomes"]["completed"] >= 8
+    assert value["dead_letters"] == value["reviews"] == 0
+    assert value["decisions"]["contract"] > value["decisions"]["model"] > 0
+    assert 0 <= value["hop_p50_ms"] <= value["hop_p99_ms"]
+
+    second = signalbox(environ, "demo", "--leads", "3")
+    assert second.returncode == 0, second.stderr
+    assert "3 of 3 leads ended" in second.stdout
+    assert "already running" in second.stderr
+    one = next(line for line in second.stdout.splitlines() if "signalbox trace" in line).split()[-1]
+
+    trace = signalbox(environ, "trace", one, "--json")
+    path = json.loads(trace.stdout)
+    assert path["status"] == "completed"
+    assert [t["agent"] for step in path["steps"] for t in step["tasks"]][-1] == "send_email"
+    explained = signalbox(environ, "explain", path["steps"][0]["message"]["id"], "--json")
+    assert json.loads(explained.stdout)["decisions"][0]["candidates"]
+
+    assert signalbox(environ, "down").returncode == 0
+    assert processes_of(environ) == []
+
+
+def test_demo_stopped_by_ctrl_c_stops_what_it_started(environ):
+    """One interrupt while the stack starts, and no process of it is left."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "signalbox.cli", "demo"],
+        env=environ,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stderr is not None
+    for line in demo.stderr:
+        if "is up" in line:
+            break
+
+    demo.send_signal(signal.SIGINT)
+
+    assert demo.wait(120) != 0
+    deadline = time.monotonic() + 60
+    while processes_of(environ) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_of(environ) == []
