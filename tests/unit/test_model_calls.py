@@ -92,6 +92,20 @@ def test_calls_cancelled_call_is_never_collected(calls: ModelCalls, model: EchoM
     assert not calls.is_busy(0)
 
 
+def test_calls_cancelled_after_it_finished_is_not_collected(
+    calls: ModelCalls, model: EchoModel
+) -> None:
+    """A result that nobody collected yet disappears with its cancelled call."""
+    model.gate.set()
+    calls.submit(0, "c-1", ask("one"), context=None)
+    while not calls.runner.started or calls.runner.in_flight:
+        pass
+    calls.cancel(0, "c-1", 0)
+
+    assert list(calls.collect(0)) == []
+    assert not calls.is_busy(0)
+
+
 def test_calls_same_question_again_replaces_the_first(calls: ModelCalls, model: EchoModel) -> None:
     """A retry under the same key counts once."""
     calls.submit(0, "c-1", ask("first"), context=None)

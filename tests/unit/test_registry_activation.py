@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
-from flink_jobs.operators.definitions import Definitions
+from flink_jobs.operators.definitions import HISTORY_KEY, Definitions
 from signalbox.contracts.registry import MANIFEST_KEY
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
@@ -134,6 +135,7 @@ def test_definitions_restored_keep_the_last_three_versions_in_order() -> None:
         assert definitions.rulebook.current.digest == sets[4].digest
         kept = [version.digest for version in definitions.rulebook.earlier]
         assert kept == [sets[3].digest, sets[2].digest]
+    assert len(orjson.loads(parts[HISTORY_KEY])) == 3
 
 
 def test_definitions_same_manifest_twice_compiles_once() -> None:
