@@ -66,7 +66,7 @@ def resolve(name: str) -> str:
 def headline(name: str) -> str:
     """Return the first comment of a file: what it is, or what it asks."""
     text = (SQL_FOLDER / f"{resolve(name)}.sql").read_text(encoding="utf-8")
-    first = re.search(r"^-- (.*)$", text, re.MULTILINE)
+    first = re.search(r"^-- (?!sqlfluff:)(.*)$", text, re.MULTILINE)
     return first[1] if first else ""
 
 

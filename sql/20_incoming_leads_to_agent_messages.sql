@@ -1,3 +1,4 @@
+-- sqlfluff:exclude_rules:RF02,RF03,RF04,RF06,ST06,AM04,AM07,CV10,LT01,LT02,CP02
 {% import '_bytes.sql' as bytes -%}
 {% set mode = 'job' -%}
 {% set job = 'incoming_leads' -%}

@@ -44,22 +44,43 @@ def open_client(plan: ClusterPlan, settings: Settings, folder: Path) -> None:
     os.execve(argv[0], argv, _environ(plan))
 
 
-def ask(plan: ClusterPlan, settings: Settings, folder: Path, question: str) -> str:
+def ask(
+    plan: ClusterPlan,
+    settings: Settings,
+    folder: Path,
+    question: str,
+    *,
+    timeout_seconds: float = ANSWER_SECONDS,
+) -> str:
     """Run SQL text in a session of its own and return the tables it printed (5 to 20 s, most of it the client's start).
 
+    Args:
+        plan: the cluster, running.
+        settings: the broker and prefix of the tables.
+        folder: where the session's files are written.
+        question: statements, each with its semicolon.
+        timeout_seconds: for all of it.
+
     Raises:
-        StackError: no cluster runs, or a statement failed; with what the client said.
+        StackError: no cluster runs, a statement failed (with what the client said), or no answer came in time.
     """
     session = _prepare(plan, settings, folder)
     script = _write(folder / "question.sql", question)
-    done = subprocess.run(
-        _client(plan, folder, "-i", str(session), "-f", str(script)),
-        env=_environ(plan),
-        capture_output=True,
-        text=True,
-        timeout=ANSWER_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            _client(plan, folder, "-i", str(session), "-f", str(script)),
+            env=_environ(plan),
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        msg = (
+            f"no answer within {timeout_seconds:g} s; a question that reads a lot, or a free task slot that never "
+            f"came: look at {plan.rest_url}"
+        )
+        raise StackError(msg) from None
     said = done.stdout + done.stderr
     if done.returncode != 0 or "[ERROR]" in said:
         msg = f"the question failed: {_complaint(said)}"

@@ -1,3 +1,4 @@
+-- sqlfluff:exclude_rules:RF02,RF03,RF04,RF06,ST06,AM04,AM07,CV10,AL03
 {% set conversation = conversation | default('lead-0-0') | replace("'", "''") -%}
 -- The path of one conversation, everything that was written about it in the order of its records.
 SELECT

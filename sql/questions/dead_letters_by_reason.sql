@@ -8,4 +8,4 @@ SELECT
     MAX(detail) AS example
 FROM dead_letters
 GROUP BY reason, topic
-ORDER BY dead_letters DESC, reason, topic;
+ORDER BY dead_letters DESC, reason ASC, topic ASC;

@@ -6,4 +6,4 @@ SELECT
     CAST(100.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS DECIMAL(5, 1)) AS share_percent
 FROM decisions
 GROUP BY path, agent
-ORDER BY decided DESC, path, agent;
+ORDER BY decided DESC, path ASC, agent ASC;

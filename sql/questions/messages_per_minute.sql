@@ -1,3 +1,4 @@
+-- sqlfluff:exclude_rules:RF02,RF03,RF04,RF06,ST06,AM04,AM07,CV10,LT01,CP02
 -- How busy was it? Messages a minute, by the time they were taken.
 SELECT
     window_start,

@@ -8,4 +8,4 @@ SELECT
     AVG(TIMESTAMPDIFF(SECOND, started_at, ended_at)) AS mean_seconds
 FROM outcomes
 GROUP BY status, last_agent
-ORDER BY episodes DESC, status, last_agent;
+ORDER BY episodes DESC, status ASC, last_agent ASC;

@@ -8,4 +8,4 @@ SELECT
 FROM messages
 WHERE source LIKE 'agent/%'
 GROUP BY claimed_agent
-ORDER BY tokens DESC, agent;
+ORDER BY tokens DESC, agent ASC;

@@ -14,7 +14,7 @@ LEFT JOIN decisions
 LEFT JOIN outcomes
     ON
         reviews.conversation_id = outcomes.conversation_id
-        AND outcomes.ended_at >= reviews.opened_at
+        AND reviews.opened_at <= outcomes.ended_at
 WHERE
     decisions.message_id IS NULL
     AND outcomes.conversation_id IS NULL
