@@ -10,16 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
+from signalbox.cli import session
 from signalbox.cli.demo import DEFINITIONS
 from signalbox.cli.demo_leads import Seed, in_proportion, load_seeds
 from signalbox.cli.demo_progress import REVIEW, Progress, percentile
 from signalbox.cli.demo_run import run
 from signalbox.cli.demo_view import Surroundings, event_line, summary, table, trail
 from signalbox.cli.facts import Fact, facts_of
+from signalbox.cli.main import app
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.envelope import Envelope
 from signalbox.errors import UsageError
+from signalbox.local_stack import api
 from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
 from tests.support.fleets import agent, message, rulebook
 from tests.support.story import T0, Story
@@ -90,10 +94,9 @@ def test_progress_counts_a_fact_once_however_often_it_is_read(again):
     assert fold([*FACTS, *again]).as_json(seconds=1) == fold(FACTS).as_json(seconds=1)
 
 
-def test_progress_before_the_end_says_where_a_lead_is():
-    """A lead is with the agent of its newest task, until that agent answers."""
-    early = [fact for fact in FACTS if fact.at_ms < T0 + 40]
-
+@given(st.permutations([fact for fact in FACTS if fact.at_ms < T0 + 40]))
+def test_progress_before_the_end_says_where_a_lead_is(early):
+    """A lead is with the agent of its newest task until that agent answers, in whatever order that was read."""
     progress = fold(early)
 
     assert progress.rows["ada"].where == "research"
@@ -279,3 +282,22 @@ def test_summary_of_a_lead_that_did_not_end_says_where_to_look():
 
     assert "0 of 2 leads ended" in text
     assert "signalbox status" in text
+
+
+@pytest.mark.parametrize(("was_started", "stopped"), [(True, 1), (False, 0)])
+def test_ctrl_c_stops_the_stack_only_if_the_demo_started_it(monkeypatch, was_started, stopped):
+    """What ran before goes on running; the exit code is the shell's for an interrupt."""
+    downs: list[object] = []
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "up", lambda *_, **__: was_started)
+    monkeypatch.setattr(api, "down", lambda *_, **__: downs.append(1))
+    monkeypatch.setattr(session, "read_active", interrupted)
+
+    result = CliRunner().invoke(app, ["demo", "--json"])
+
+    assert result.exit_code == 130
+    assert len(downs) == stopped
+    assert result.stdout == ""
