@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
@@ -78,6 +78,7 @@ def test_progress_ends_with_every_outcome_path_and_hop():
     }
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.permutations(FACTS))
 def test_progress_does_not_depend_on_the_order_of_reading(facts):
     """Topics are read side by side, so any order of the same facts gives the same end."""
@@ -88,12 +89,14 @@ def test_progress_does_not_depend_on_the_order_of_reading(facts):
     assert [row.where for row in progress.rows.values()] == ["completed", "none"]
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.sampled_from(FACTS)))
 def test_progress_counts_a_fact_once_however_often_it_is_read(again):
     """At-least-once reading changes no number."""
     assert fold([*FACTS, *again]).as_json(seconds=1) == fold(FACTS).as_json(seconds=1)
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.permutations([fact for fact in FACTS if fact.at_ms < T0 + 40]))
 def test_progress_before_the_end_says_where_a_lead_is(early):
     """A lead is with the agent of its newest task until that agent answers, in whatever order that was read."""
@@ -118,6 +121,7 @@ def test_deciders_tell_the_embedded_scorer_from_an_llm():
     assert dict(progress.deciders) == {"contract": 3, "the embedded scorer": 1}
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.integers(0, 10_000), min_size=1), st.integers(1, 100))
 def test_percentile_is_a_value_that_enough_others_do_not_exceed(values, percent):
     """At least `percent` % of the values are at or below it, and it is one of them."""
@@ -129,6 +133,7 @@ def test_percentile_is_a_value_that_enough_others_do_not_exceed(values, percent)
     assert sum(value <= found for value in values) * 100 >= percent * len(values)
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.integers(1, 12), st.integers(1, 12))
 def test_in_proportion_keeps_everything_and_its_order(first, second):
     """Merging loses nothing, and every beginning has both kinds in proportion, within one."""
