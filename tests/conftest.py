@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 
@@ -21,3 +22,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporaryClust
     """A real Flink JobManager and TaskManager on free ports, without jobs."""
     with TemporaryCluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running
+
+
+# A property is about values; how long one example takes on a busy machine says nothing.
+settings.register_profile("signalbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("signalbox")
