@@ -38,6 +38,15 @@ class AgentGroup:
         """Return all children, those being drained included."""
         return [*self.children.values(), *(child for _, child in self._draining)]
 
+    def has_ended(self) -> bool:
+        """Whether one ended by itself since it was looked after last."""
+        return any(
+            child.state != "restarting"
+            and child.process is not None
+            and child.process.exit_code() is not None
+            for child in self.children.values()
+        )
+
     def follow_registry(self) -> None:
         """Start what is active and does not run, drain what runs and is not active."""
         names = self._active.names()

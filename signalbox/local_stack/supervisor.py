@@ -140,6 +140,9 @@ class Supervisor:
         self._save()
 
     def _turn(self) -> None:
+        if self._agents.has_ended():
+            # An agent that was removed ends by itself: no crash, and nothing to start again.
+            self._follow_registry()
         for child in [*self._core, *self._agents.children.values()]:
             self._say(child.step())
         if self._state.phase == "starting":

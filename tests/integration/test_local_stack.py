@@ -43,7 +43,7 @@ def _pid(settings: Settings, kind: str) -> int:
     return next(p.pid for p in api.status(settings).processes if p.kind == kind)
 
 
-def _until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def _until(holds: Callable[[], bool], what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, what
@@ -109,7 +109,10 @@ def test_stack_killed_process_is_restarted(stack: Settings, kind: str) -> None:
     os.kill(killed, signal.SIGKILL)
 
     _until(lambda: killed not in {p.pid for p in api.status(stack).processes}, "still listed")
-    _until(lambda: api.status(stack).is_healthy, f"{kind} did not come back")
+    _until(
+        lambda: api.status(stack).is_healthy,
+        f"{kind} did not come back; see the events in {stack.home / 'stack.json'}",
+    )
     restarted = next(p for p in api.status(stack).processes if p.kind == kind)
     assert restarted.restarts == 1
 
