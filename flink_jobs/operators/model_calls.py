@@ -7,6 +7,7 @@ Nothing here is durable: what is in flight is in the operator's state `pending` 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from signalbox.routing.commands import AskModel
 
 MIN_INTERVAL_MS = 10
 INTERVAL_PER_SHARD_MS = 0.5
+CLOSE_SECONDS = 5.0
 
 
 class ModelCalls:
@@ -102,9 +104,13 @@ class ModelCalls:
         """Cancel everything and end the thread."""
         if self._thread.is_alive():
             if self._runner is not None:
-                asyncio.run_coroutine_threadsafe(self._runner.close(), self._loop).result(5)
+                closing = asyncio.run_coroutine_threadsafe(self._runner.close(), self._loop)
+                with contextlib.suppress(
+                    TimeoutError
+                ):  # a client that hangs must not hang the job's end
+                    closing.result(CLOSE_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5)
+            self._thread.join(CLOSE_SECONDS)
 
     async def _create(self) -> CallRunner:
         return CallRunner(

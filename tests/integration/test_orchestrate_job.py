@@ -122,7 +122,7 @@ def test_job_messages_before_the_first_manifest_wait_for_it(
 def test_job_stopped_with_a_savepoint_takes_up_what_was_in_flight(
     broker: TemporaryBroker, cluster: TemporaryCluster
 ) -> None:
-    """Questions that were open at the savepoint are asked again after it, once each, and duplicates are still known."""
+    """Questions open at the savepoint are asked again, once each, on twice the subtasks; duplicates are still known."""
     with (
         StubModel(median_seconds=3600, sigma=0) as slow,
         StubModel(median_seconds=0, sigma=0) as quick,
@@ -135,7 +135,8 @@ def test_job_stopped_with_a_savepoint_takes_up_what_was_in_flight(
             job.send(message("m-known", {"a": 1}, conversation="c-known"), *messages, done)
             job.records(job.tasks("alpha"), 1)
             savepoint = job.stop()
-        with RunningJob(broker, cluster, "save.", model=quick.settings()) as job:
+        again = {"model": quick.settings(), "flink": {"parallelism": 2}}
+        with RunningJob(broker, cluster, "save.", **again) as job:
             job.start(restore_from=savepoint)
             job.send(message("m-known", {"a": 1}, conversation="c-known"), *messages)
             job.send(message("m-last", {"a": 2}, conversation="c-known"))
