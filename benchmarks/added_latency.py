@@ -45,7 +45,7 @@ _Consumer: Any = kafka.KafkaConsumer
 
 ROOT = Path(__file__).resolve().parents[1]
 AGENTS = ("left", "right")
-WARM_UP = 40
+WARM_UP = 200
 TARGETS = {"added_p50_ms": 50.0, "added_p99_ms": 200.0, "busy_ratio": 0.98}
 
 
