@@ -61,7 +61,7 @@ class Context:
     async def status(self, text: str) -> None:
         """Tell the conversation that work goes on; it extends the task's deadline.
 
-        Delivery: at least once, outside the task's transaction; a status is never an effect.
+        Delivery: at most once, outside the task's transaction; a status is never an effect.
         """
         await self.report_status(text)
 
