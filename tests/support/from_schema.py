@@ -7,7 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-_EMAILS = st.from_regex(r"\A[a-zA-Z0-9+-]{1,20}(\.[a-zA-Z0-9]{1,9}){0,2}@[a-z0-9-]{1,20}\.[a-z]{2,6}\Z")
+_EMAILS = st.from_regex(
+    r"\A[a-zA-Z0-9+-]{1,20}(\.[a-zA-Z0-9]{1,9}){0,2}@[a-z0-9-]{1,20}\.[a-z]{2,6}\Z"
+)
 # Texts of any script, but not the halves of surrogate pairs, which no JSON carries.
 _CHARACTERS = st.characters(codec="utf-8")
 
