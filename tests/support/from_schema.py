@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 _EMAILS = st.from_regex(
     r"\A[a-zA-Z0-9+-]{1,20}(\.[a-zA-Z0-9]{1,9}){0,2}@[a-z0-9-]{1,20}\.[a-z]{2,6}\Z"
 )
+_NOT_BLANK = r"[^\s\x00-\x1f]"
 # Texts of any script, but not the halves of surrogate pairs, which no JSON carries.
 _CHARACTERS = st.characters(codec="utf-8")
 
@@ -48,9 +50,13 @@ def _objects(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _strings(schema: Mapping[str, Any]) -> st.SearchStrategy[str]:
+    if schema.get("pattern") == _NOT_BLANK:
+        return st.text(_CHARACTERS, min_size=1, max_size=60).filter(
+            lambda text: re.search(_NOT_BLANK, text) is not None
+        )
     if "pattern" in schema:
         if "@" not in schema["pattern"]:
-            msg = f"pattern {schema['pattern']!r}: only mail addresses are generated"
+            msg = f"pattern {schema['pattern']!r}: only mail addresses and texts that are not blank are generated"
             raise NotImplementedError(msg)
         return _EMAILS
     least = schema.get("minLength", 0)
