@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
-from signalbox.local_stack.ports import free_port
+from tests.support.commands import ROOT, processes_of, signalbox, stack_environ
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """The environment of a stack of this test's own; taken down at the end whatever happened."""
-    home = tmp_path_factory.mktemp("demo") / "home"
-    settings = {
-        "SIGNALBOX_HOME": str(home),
-        "SIGNALBOX_KAFKA__PORT": str(free_port()),
-        "SIGNALBOX_FLINK__REST_PORT": str(free_port()),
-        "SIGNALBOX_GATEWAY__PORT": str(free_port()),
-        "SIGNALBOX_MODEL__PROVIDER": "embedded",
-        "NO_COLOR": "1",
-    }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SIGNALBOX_")}
-    yield {**inherited, **settings}
-    signalbox({**inherited, **settings}, "down")
-
-
-def signalbox(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "signalbox.cli", *arguments],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def processes_of(environ: dict[str, str]) -> list[str]:
-    """Every process whose command line or environment names this stack's home."""
-    home = environ["SIGNALBOX_HOME"]
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        try:
-            named = home in " ".join(process.info["cmdline"] or ())
-            if named or process.environ().get("SIGNALBOX_HOME") == home:
-                found.append(f"{process.pid} {' '.join(process.info['cmdline'] or ())[:80]}")
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+    """A stack of this module's own; taken down at the end whatever happened."""
+    environ = stack_environ(tmp_path_factory.mktemp("demo") / "home")
+    yield environ
+    signalbox(environ, "down")
 
 
 def test_demo_ends_every_lead_and_down_leaves_nothing(environ):

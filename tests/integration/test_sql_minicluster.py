@@ -135,7 +135,7 @@ def ended() -> Ended:
     return found
 
 
-@pytest.mark.parametrize(("number", "case"), enumerate(CASES), ids=NAMES)
+@pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)), ids=NAMES)
 def test_lead_ends_in_one_place(ended: Ended, number: int, case: Case) -> None:
     """Each value is one message or one dead letter with its reason, and the statement goes on."""
     letter = ended.dead_letters.get(number)
@@ -190,7 +190,7 @@ def test_lead_dead_letter_is_the_one_python_would_write(
     assert letter.detail
 
 
-@pytest.mark.parametrize(("number", "case"), enumerate(CASES), ids=NAMES)
+@pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)), ids=NAMES)
 def test_lead_conversation_is_the_key_where_it_can_be_one(
     ended: Ended, number: int, case: Case
 ) -> None:
