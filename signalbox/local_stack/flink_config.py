@@ -67,8 +67,6 @@ def cluster_options(settings: Settings, address: ClusterAddress) -> dict[str, st
         "classloader.check-leaked-classloader": "false",
         "python.executable": address.python,
         "python.client.executable": address.python,
-        "python.fn-execution.bundle.time": "10",
-        "python.fn-execution.bundle.size": "200",
     }
     return {**options, **settings.flink.conf}
 
