@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo sql test test-fast check bench docs lock clean
+.PHONY: help setup up down demo sql test test-fast faults check bench docs lock clean
 
 # `make demo MODEL=llama3.2` lets an Ollama on its default port decide and write.
 ifdef MODEL
@@ -41,10 +41,13 @@ sql: setup ## open Flink's SQL client on the running cluster
 
 test: setup check ## everything: checks, unit, contract, real broker and cluster, the demo
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not integration and not e2e"
-	@$(BIN)/pytest -q -m "integration or e2e"
+	@$(BIN)/pytest -q -m "(integration or e2e) and not faults"
 
 test-fast: setup ## unit and contract tests, without a broker
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not integration and not e2e"
+
+faults: setup ## tests that need a quiet machine: the broker killed under work
+	@$(BIN)/pytest -q -m faults
 
 check: setup ## lint, format, types, import directions, SQL, spelling
 	@$(BIN)/ruff check .

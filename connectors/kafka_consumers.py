@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from connectors.kafka_client import (
 _SESSION_TIMEOUT_MS: Final = 10_000
 _HEARTBEAT_INTERVAL_MS: Final = 2_000
 _CALL_TIMEOUT_MS: Final = 30_000
+_TOPIC_PATIENCE_SECONDS: Final = 10.0
 
 # The client has no types; naming it Any once keeps the calls readable.
 _KafkaConsumer: Any = kafka.KafkaConsumer
@@ -55,6 +57,18 @@ def _polled(consumer: Any, timeout_seconds: float, max_records: int) -> list[Con
     return [_record(record) for records in found.values() for record in records]
 
 
+def _await_partitions(consumer: Any, topics: Sequence[str]) -> None:
+    """Wait a while until the client knows the partitions of `topics`.
+
+    A member that joins just after its topic was created may assign itself nothing and, being static, is not asked again:
+    it then sits beside its work for ever (seen with kafka-python 3.0.12).
+    """
+    deadline = time.monotonic() + _TOPIC_PATIENCE_SECONDS
+    for topic in topics:
+        while not consumer.partitions_for_topic(topic) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
 class KafkaGroupConsumer:
     """A group member with offsets by hand.
 
@@ -67,13 +81,14 @@ class KafkaGroupConsumer:
     ) -> None:
         with errors_translated():
             self._consumer = _KafkaConsumer(
-                *topics,
                 **_consumer_options(servers),
                 group_id=group,
                 group_instance_id=instance,
                 session_timeout_ms=_SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=_HEARTBEAT_INTERVAL_MS,
             )
+            _await_partitions(self._consumer, topics)
+            self._consumer.subscribe(topics)
 
     def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
         """Return what is there; see `connectors.broker.GroupConsumer.poll`."""

@@ -214,6 +214,7 @@ def test_agent_replaced_while_stopped_is_fenced_and_ends(stage: Stage) -> None:
     assert stage.replies() == expected(1)
 
 
+@pytest.mark.faults
 def test_agent_and_the_brokers_death_lose_nothing(tmp_path: Path) -> None:
     """kill -9 of the broker under work: started again where it ended, the agent goes on without loss or doubles."""
     (tmp_path / "broker").mkdir()
