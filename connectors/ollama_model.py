@@ -33,7 +33,7 @@ class OllamaChatModel:
         self._model = model
         self._max_tokens = settings.max_tokens
         self._address = settings.base_url or DEFAULT_BASE_URL
-        key = settings.api_key.get_secret_value() if settings.api_key else None
+        key = settings.key()
         self._client = ollama.AsyncClient(
             host=self._address,
             headers={"Authorization": f"Bearer {key}"} if key else None,

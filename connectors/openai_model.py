@@ -38,7 +38,7 @@ class OpenAIChatModel:
         # Our own deadline ends a call; the client's only tells a dead host from a slow model.
         timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
         self._client = openai.AsyncOpenAI(
-            api_key=settings.api_key.get_secret_value() if settings.api_key else _NO_KEY,
+            api_key=settings.key() or _NO_KEY,
             base_url=base_url,
             max_retries=0,
             # The client is written for httpx2 and takes httpx as well, which is what our transport is for.

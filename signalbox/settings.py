@@ -53,15 +53,27 @@ class ModelSettings(_Section):
     base_url: str | None = None
     name: str | None = None
     api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    """A file that holds the key; what the stack's processes are given, because Flink logs its workers' environment."""
     max_in_flight: int = Field(64, ge=1, le=100_000)
     timeout_seconds: float = Field(30.0, gt=0, le=600)
     max_attempts: int = Field(4, ge=1, le=20)
     max_tokens: int = Field(1024, ge=16, le=32768)
 
-    @field_validator("base_url", "name", mode="before")
+    @field_validator("base_url", "name", "api_key_file", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
+
+    def key(self) -> str | None:
+        """Return the key from `api_key`, else from `api_key_file`; None where neither is set.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.api_key is not None and self.api_key.get_secret_value():
+            return self.api_key.get_secret_value()
+        return self.api_key_file.read_text().strip() if self.api_key_file is not None else None
 
 
 class RoutingSettings(_Section):

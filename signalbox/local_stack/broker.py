@@ -118,8 +118,8 @@ def prepare(plan: BrokerPlan) -> None:
             *_java(plan, heap_mb=128),
             "kafka.tools.StorageTool",
             "format",
-            "--cluster-id",
-            cluster_id,
+            # One word: one id in 64 begins with a dash and would be read as an option of its own.
+            f"--cluster-id={cluster_id}",
             "--config",
             str(_properties_path(plan)),
         ],

@@ -191,8 +191,8 @@ def _openai(settings: Settings) -> Check:
             "openai without an address",
             "SIGNALBOX_MODEL__BASE_URL=http://127.0.0.1:8080/v1",
         )
-    key = settings.model.api_key
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    key = settings.model.key()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     answer = httpx.get(f"{url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_SECONDS)
     if answer.is_success:
         return Check("model", True, f"{settings.model.name or 'openai'} at {url}")

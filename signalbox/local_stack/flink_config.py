@@ -151,6 +151,11 @@ logger.kafka.name = org.apache.kafka
 logger.kafka.level = WARN
 logger.shadedkafka.name = org.apache.flink.kafka.shaded
 logger.shadedkafka.level = WARN
+# Both write the whole environment of a Python process, whatever secrets it holds.
+logger.beam.name = org.apache.beam
+logger.beam.level = WARN
+logger.pythonenv.name = org.apache.flink.client.python.PythonEnvUtils
+logger.pythonenv.level = WARN
 logger.netty.name = org.jboss.netty.channel.DefaultChannelPipeline
 logger.netty.level = OFF
 """

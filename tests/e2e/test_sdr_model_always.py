@@ -41,7 +41,7 @@ def environ(tmp_path, stub) -> Iterator[dict[str, str]]:
 
 
 def test_sdr_model_always_places_every_message_by_the_model(environ, stub, tmp_path):
-    """Every dispatch is the model's, every lead ends, the texts carry the model's name, and its key is written nowhere."""
+    """Every dispatch is the model's, every lead ends, the texts carry the model's name, and its key is in its own file alone."""
     demo = signalbox(environ, "demo", "--json")
     assert demo.returncode == 0, demo.stderr
     value = json.loads(demo.stdout.splitlines()[-1])
@@ -64,4 +64,8 @@ def test_sdr_model_always_places_every_message_by_the_model(environ, stub, tmp_p
     assert signalbox(environ, "down").returncode == 0
     written = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert len(written) > 20
-    assert not [path for path in written if b"canary-7f3a" in path.read_bytes()]
+    holding = [path for path in written if b"canary-7f3a" in path.read_bytes()]
+    assert [str(path.relative_to(tmp_path / "home")) for path in holding] == [
+        "secrets/model_api_key"
+    ]
+    assert holding[0].stat().st_mode & 0o777 == 0o600
