@@ -58,8 +58,9 @@ check: setup ## lint, format, types, import directions, SQL, spelling
 	@$(BIN)/codespell
 	@$(BIN)/interrogate -q tests
 
-bench: setup ## measure: added latency, calls in flight (ratios in one run)
-	@$(BIN)/python benchmarks/added_latency.py
+bench: setup ## measure: added latency, calls in flight, start, stop, memory
+	@PYTHONPATH=. $(BIN)/python benchmarks/added_latency.py
+	@$(BIN)/python benchmarks/start_and_stop.py
 
 docs: setup ## write the JSON Schemas of the records
 	@$(BIN)/python -m signalbox.schemas
