@@ -24,6 +24,8 @@ from signalbox.errors import SignalboxError
 POLL_SECONDS: Final = 0.1
 KEEP_ALIVE_MS: Final = 1_000
 RETRY_BROKER_MS: Final = 1_000
+MAX_REFUSED_COMMITS: Final = 30
+"""Commits refused in a row, about one a second: past any rebalance, so the process ends and the supervisor starts another."""
 DRAIN_MS: Final = 15_000
 """How long `stop` waits for running handlers; what still runs then is handled again by whoever comes next."""
 
@@ -59,6 +61,7 @@ class Runner:
         self._batch: Batch | None = None
         self._alarms = Alarms(clock, self._wake.set)
         self._is_membership_doubted = False
+        self._refused_commits = 0
 
     @property
     def serving(self) -> Serving:
@@ -213,6 +216,10 @@ class Runner:
         try:
             commit.result()
         except RebalancedError as error:
+            self._refused_commits += 1
+            if self._refused_commits > MAX_REFUSED_COMMITS:
+                msg = f"{self._refused_commits} commits in a row were refused; the membership is lost: {error}"
+                raise BrokerError(msg) from error
             # The next poll brings the new membership; until then there is nobody to commit as.
             self._log.info("commit.rebalanced", detail=str(error))
             self._is_membership_doubted = True
@@ -223,6 +230,7 @@ class Runner:
             if not await self._was_committed(batch):
                 return
         self._is_membership_doubted = False
+        self._refused_commits = 0
         self._work.committed(batch)
         for start in batch.starts:
             if not self._is_stopping:

@@ -58,10 +58,10 @@ def _polled(consumer: Any, timeout_seconds: float, max_records: int) -> list[Con
 
 
 def _await_partitions(consumer: Any, topics: Sequence[str]) -> None:
-    """Wait a while until the client knows the partitions of `topics`.
+    """Wait a while until the client knows the partitions of `topics`; the first poll joins the group.
 
-    A member that joins just after its topic was created may assign itself nothing and, being static, is not asked again:
-    it then sits beside its work for ever (seen with kafka-python 3.0.12).
+    A leader that joins before it knows them assigns itself nothing and rejoins at once. In kafka-python 3.0.12 that quick
+    second join can lose the wake-up of the heartbeats: the broker removes the member and the client never notices (seen).
     """
     deadline = time.monotonic() + _TOPIC_PATIENCE_SECONDS
     for topic in topics:
@@ -81,6 +81,7 @@ class KafkaGroupConsumer:
     ) -> None:
         with errors_translated():
             self._consumer = _KafkaConsumer(
+                *topics,
                 **_consumer_options(servers),
                 group_id=group,
                 group_instance_id=instance,
@@ -88,7 +89,6 @@ class KafkaGroupConsumer:
                 heartbeat_interval_ms=_HEARTBEAT_INTERVAL_MS,
             )
             _await_partitions(self._consumer, topics)
-            self._consumer.subscribe(topics)
 
     def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
         """Return what is there; see `connectors.broker.GroupConsumer.poll`."""
