@@ -1,14 +1,18 @@
-"""The ledger: a transaction that never says how it ended does not stop the agent for ever."""
+"""What does not stop an agent for ever: a transaction that never says how it ended, a membership lost unnoticed."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
 from agents.ledger import Entry, Ledger
-from connectors.broker import BrokerError
+from agents.result import Reply
+from agents.runner import MAX_REFUSED_COMMITS
+from connectors.broker import BrokerError, RebalancedError
 from connectors.memory import MemoryBroker
+from tests.support.agent_lab import AgentLab
 
 
 class StuckProducer:
@@ -68,3 +72,47 @@ async def test_transaction_without_an_end_is_unknown_and_a_new_producer_takes_ov
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+class RefusingProducer:
+    """A producer whose offsets the group never takes, as after a membership that was lost unnoticed."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def begin(self) -> None: ...
+
+    def send(self, record) -> None: ...
+
+    def send_offsets(self, offsets, membership) -> None:
+        self.refused += 1
+        msg = "unknown member"
+        raise RebalancedError(msg)
+
+    def commit(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.anyio
+async def test_membership_lost_for_good_ends_the_process(monkeypatch):
+    """Commits that are refused again and again end the runner, so that the supervisor starts a new member."""
+    lab = AgentLab()
+    refusing = RefusingProducer()
+    monkeypatch.setattr(lab.broker, "transactional_producer", lambda _: refusing)
+    lab.task(1)
+
+    async def answer(task, context):
+        return Reply(task.data)
+
+    work = asyncio.create_task(lab.runner(answer).run())
+    while not work.done():
+        lab.clock.advance(1000)
+        await asyncio.sleep(0.001)
+
+    with pytest.raises(BrokerError, match="membership is lost"):
+        work.result()
+    assert refusing.refused > MAX_REFUSED_COMMITS
+    assert lab.committed() is None
