@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +29,15 @@ class FlinkJob:
     def is_over(self) -> bool:
         """Whether it will not run again."""
         return self.state in ENDED
+
+
+def created_savepoint(cause: str) -> str | None:
+    """Return the path of the savepoint that was written although the job failed while it stopped; None where none was.
+
+    Source: Flink's StopWithSavepointStoppingException, whose message is the only place that names it.
+    """
+    found = re.search(r"A savepoint has been created at: file:(\S+?), but", cause)
+    return found[1] if found else None
 
 
 class FlinkRest:
@@ -84,6 +95,12 @@ class FlinkRest:
                 if location := operation.get("location"):
                     return str(location).removeprefix("file:")
                 cause = operation.get("failure-cause", {}).get("stack-trace", "no reason given")
+                if created := created_savepoint(str(cause)):
+                    # A timer of PyFlink's may fire into a task that is closing: the savepoint is whole, but Flink
+                    # starts the job again. It is cancelled before it does much; what it did is in a newer checkpoint.
+                    with contextlib.suppress(OSError):  # it may have ended for good already
+                        self.cancel(job_id)
+                    return created
                 msg = f"the savepoint of job {job_id} failed: {str(cause).splitlines()[0]}"
                 raise StackError(msg)
             time.sleep(_POLL_SECONDS)
