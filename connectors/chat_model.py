@@ -40,6 +40,21 @@ class ChatModel(Protocol):
         ...
 
 
+def usable_text(text: str, *, is_cut: bool, model: str, max_tokens: int) -> str:
+    """Return what a server answered, or refuse it where it was cut, is empty or too large.
+
+    Raises:
+        RetryableError: the answer cannot be used; another try may bring one.
+    """
+    if is_cut:
+        msg = f"{model} ran into {max_tokens} tokens; raise SIGNALBOX_MODEL__MAX_TOKENS"
+        raise RetryableError(msg)
+    if not text:
+        msg = f"{model} answered nothing"
+        raise RetryableError(msg)
+    return check_answer_size(text, model=model)
+
+
 def check_answer_size(text: str, *, model: str) -> str:
     """Return `text`, or refuse what is beyond `MAX_ANSWER_BYTES` in UTF-8.
 

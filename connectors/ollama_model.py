@@ -15,7 +15,7 @@ import ollama
 from pydantic import ValidationError
 
 from connectors.bounded_transport import BoundedTransport
-from connectors.chat_model import check_answer_size
+from connectors.chat_model import usable_text
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import RetryableError
 from signalbox.settings import ModelSettings
@@ -79,16 +79,13 @@ class OllamaChatModel:
 
     def _read(self, response: ollama.ChatResponse, started: float) -> ChatAnswer:
         text = response.message.content or ""
-        if response.done_reason == "length":
-            msg = (
-                f"{self.name} ran into {self._max_tokens} tokens; raise SIGNALBOX_MODEL__MAX_TOKENS"
-            )
-            raise RetryableError(msg)
-        if not text:
-            msg = f"{self.name} answered nothing"
-            raise RetryableError(msg)
         return ChatAnswer(
-            text=check_answer_size(text, model=self.name),
+            text=usable_text(
+                text,
+                is_cut=response.done_reason == "length",
+                model=self.name,
+                max_tokens=self._max_tokens,
+            ),
             model=self.name,
             tokens_in=response.prompt_eval_count or 0,
             tokens_out=response.eval_count or 0,

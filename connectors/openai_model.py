@@ -15,7 +15,7 @@ import openai
 import orjson
 
 from connectors.bounded_transport import BoundedTransport
-from connectors.chat_model import check_answer_size
+from connectors.chat_model import usable_text
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import RetryableError, SignalboxError
 from signalbox.settings import ModelSettings
@@ -93,16 +93,13 @@ class OpenAIChatModel:
 
     def _read(self, body: bytes, started: float) -> ChatAnswer:
         text, finish_reason, usage = self._parse(body)
-        if finish_reason == "length":
-            msg = (
-                f"{self.name} ran into {self._max_tokens} tokens; raise SIGNALBOX_MODEL__MAX_TOKENS"
-            )
-            raise RetryableError(msg)
-        if not text:
-            msg = f"{self.name} answered nothing"
-            raise RetryableError(msg)
         return ChatAnswer(
-            text=check_answer_size(text, model=self.name),
+            text=usable_text(
+                text,
+                is_cut=finish_reason == "length",
+                model=self.name,
+                max_tokens=self._max_tokens,
+            ),
             model=self.name,
             tokens_in=_count(usage.get("prompt_tokens")),
             tokens_out=_count(usage.get("completion_tokens")),

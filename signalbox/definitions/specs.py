@@ -9,6 +9,7 @@ import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -51,6 +52,10 @@ def _check_python_ref(value: str) -> str:
     return value
 
 
+PythonRef = Annotated[str, AfterValidator(_check_python_ref)]
+"""A function as `package.module:function`."""
+
+
 class ContractSpec(_Spec):
     """What an agent takes: JSON Schema 2020-12 for `data`, and the sentence a model reads."""
 
@@ -83,12 +88,7 @@ class PromptSpec(_Spec):
 
     system: Prose
     user: Prose
-    embedded: str | None = None
-
-    @field_validator("embedded")
-    @classmethod
-    def _is_a_reference(cls, value: str | None) -> str | None:
-        return None if value is None else _check_python_ref(value)
+    embedded: PythonRef | None = None
 
 
 class HttpSpec(_Spec):
@@ -101,14 +101,9 @@ class HttpSpec(_Spec):
 class HandlerSpec(_Spec):
     """Exactly one kind of handler: `python`, `prompt` or `http`."""
 
-    python: str | None = None
+    python: PythonRef | None = None
     prompt: PromptSpec | None = None
     http: HttpSpec | None = None
-
-    @field_validator("python")
-    @classmethod
-    def _is_a_reference(cls, value: str | None) -> str | None:
-        return None if value is None else _check_python_ref(value)
 
     @model_validator(mode="after")
     def _is_exactly_one(self) -> HandlerSpec:

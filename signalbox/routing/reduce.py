@@ -120,10 +120,10 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
     candidates = _scored(_candidates(turn, message, in_flight, rules), answer)
     names = accepted(candidates)
     verdict = parse_answer(answer.text, names)
-    facts = _facts(turn, message, in_flight, rules, answer)
     if isinstance(verdict, UnusableAnswer):
         _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem)
         return
+    facts = _facts(turn, message, in_flight, names, rules, answer)
     facts["confidence"] = verdict.confidence
     path: DecisionPath = "cache" if answer.cached else "model"
     if verdict.agent == NONE:
@@ -294,9 +294,13 @@ def _scored(candidates: tuple[Candidate, ...], answer: ChatAnswer) -> tuple[Cand
 
 
 def _facts(
-    turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules, answer: ChatAnswer
+    turn: Turn,
+    message: Envelope,
+    in_flight: InFlight,
+    names: tuple[str, ...],
+    rules: Rules,
+    answer: ChatAnswer,
 ) -> dict[str, Any]:
-    names = accepted(_candidates(turn, message, in_flight, rules))
     request = routing_request(
         message, names, rules, sender=in_flight.sender, fleet=turn.state.fleet
     )
