@@ -7,6 +7,7 @@ from typing import Final
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
+from flink_jobs.execution_mode import OPTION, execution_mode
 from flink_jobs.operators.shards import MAX_PARALLELISM
 from signalbox.settings import Settings
 
@@ -22,6 +23,7 @@ RETAINED_CHECKPOINTS: Final = 3
 def stream_environment(settings: Settings) -> StreamExecutionEnvironment:
     """Return the environment that the job is built in; `settings.flink.conf` is passed to Flink untouched and wins."""
     options = {
+        OPTION: execution_mode(settings),
         "python.fn-execution.bundle.time": str(BUNDLE_TIME_MS),
         "python.fn-execution.bundle.size": str(BUNDLE_SIZE),
         "execution.buffer-timeout.interval": f"{BUFFER_TIMEOUT_MS} ms",

@@ -37,6 +37,8 @@ class FlinkSettings(_Section):
     rest_port: int = Field(8081, ge=1, le=65535)
     parallelism: int = Field(1, ge=1, le=128)
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    python_execution_mode: Literal["auto", "thread", "process"] = "auto"
+    """`thread` runs operators inside the TaskManager; `auto` does where Python is there as a shared library."""
     conf: dict[str, str] = Field(default_factory=dict)
 
 

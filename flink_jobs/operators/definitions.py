@@ -44,14 +44,14 @@ class Definitions:
 
     def __init__(self, engine: EnginePolicy) -> None:
         self._engine = engine
-        self._is_restored = False
+        self.is_restored = False
         self.rulebook = Rulebook()
 
     def restore(self, parts: ReadableParts) -> None:
         """Rebuild the rulebook from broadcast state, once per start of the operator."""
-        if self._is_restored:
+        if self.is_restored:
             return
-        self._is_restored = True
+        self.is_restored = True
         for manifest in reversed(_history(parts)):
             self._activate(manifest, parts)
 

@@ -19,8 +19,8 @@ from flink_jobs.operators.call_runner import CallRunner, Finished
 from flink_jobs.operators.clock import now_ms
 from signalbox.routing.commands import AskModel
 
-MIN_INTERVAL_MS = 10
-INTERVAL_PER_SHARD_MS = 0.5
+MIN_INTERVAL_MS = 5
+INTERVAL_PER_SHARD_MS = 0.25
 CLOSE_SECONDS = 5.0
 
 

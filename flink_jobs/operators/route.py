@@ -21,7 +21,7 @@ from flink_jobs.operators.definitions import Definitions
 from flink_jobs.operators.keyed_store import KeyedStore
 from flink_jobs.operators.metrics import Metrics
 from flink_jobs.operators.model_calls import ModelCalls
-from flink_jobs.operators.output import BYTES, flink_row
+from flink_jobs.operators.output import flink_row
 from flink_jobs.operators.router import Router
 from flink_jobs.operators.rows import OutputRow, Rows
 from flink_jobs.operators.tick_reducer import TickReducer
@@ -32,7 +32,10 @@ from signalbox.routing.rules import EnginePolicy
 from signalbox.routing.ticks import Origin
 from signalbox.settings import ModelSettings, Settings
 
-REGISTRY = MapStateDescriptor("registry", Types.STRING(), BYTES)
+BLOB = Types.PICKLED_BYTE_ARRAY()  # type: ignore[no-untyped-call]
+"""Bytes in state. A primitive array would become a tuple of numbers inside the TaskManager."""
+
+REGISTRY = MapStateDescriptor("registry", Types.STRING(), BLOB)
 
 STATE_TTL_MS = topics.spec_of(topics.AGENT_MESSAGES).retention_ms + topics.DAY_MS
 """How long a conversation is remembered after its last message: longer than the topic keeps a duplicate of it."""
@@ -113,7 +116,8 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
     def _touched(
         self, shard: int, moment_ms: int, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext
     ) -> Iterator[Row]:
-        self._definitions.restore(ctx.get_broadcast_state(REGISTRY))
+        if not self._definitions.is_restored:  # to get broadcast state is dear, and once is enough
+            self._definitions.restore(ctx.get_broadcast_state(REGISTRY))
         self._router.rulebook = self._definitions.rulebook
         return _flink_rows(self._router.touch(shard, moment_ms))
 
@@ -123,7 +127,9 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
         memory = self._router.memory(shard)
         if not memory.is_armed and self._calls.is_busy(shard):
             memory.is_armed = True
-            due_ms = moment_ms + self._calls.interval_ms
+            # All shards look at the same moments, so that their timers fire together.
+            interval_ms = self._calls.interval_ms
+            due_ms = (moment_ms // interval_ms + 1) * interval_ms
             ctx.timer_service().register_processing_time_timer(due_ms)
 
     def _on_pulse(self, moment_ms: int) -> None:
@@ -138,13 +144,13 @@ def _flink_rows(rows: list[OutputRow]) -> Iterator[Row]:
 
 
 def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
-    conversations = MapStateDescriptor("conversations", Types.STRING(), BYTES)
+    conversations = MapStateDescriptor("conversations", Types.STRING(), BLOB)
     conversations.enable_time_to_live(
         StateTtlConfig.new_builder(Time.milliseconds(STATE_TTL_MS)).build()
     )
     return KeyedStore(
         conversations=runtime_context.get_map_state(conversations),
-        pending=runtime_context.get_map_state(MapStateDescriptor("pending", Types.STRING(), BYTES)),
+        pending=runtime_context.get_map_state(MapStateDescriptor("pending", Types.STRING(), BLOB)),
         deadlines=runtime_context.get_map_state(
             MapStateDescriptor("deadlines", Types.STRING(), Types.LONG())
         ),

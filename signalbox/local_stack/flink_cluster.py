@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from flink_jobs.execution_mode import python_path
 from signalbox.local_stack import flink_config
 from signalbox.local_stack.flink_config import ClusterAddress, cluster_options
 from signalbox.local_stack.flink_rest import FlinkRest
@@ -86,6 +87,7 @@ class ClusterPlan:
         """Return the environment for Flink's processes and its shell scripts (`bin/flink`, `bin/sql-client.sh`)."""
         return {
             **self.environ,
+            "PYTHONPATH": python_path(),
             "JAVA_HOME": str(self.java.home),
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LIB_DIR": str(self.folder / "lib"),

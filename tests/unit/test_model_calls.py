@@ -135,7 +135,7 @@ def test_calls_interval_grows_with_the_busy_shards(calls: ModelCalls) -> None:
 
     for shard in range(1, 64):
         calls.submit(shard, f"c-{shard}", ask(str(shard)), context=None)
-    assert calls.interval_ms == 32
+    assert calls.interval_ms == 16
 
 
 def test_calls_close_ends_calls_model_and_thread(calls: ModelCalls, model: EchoModel) -> None:
