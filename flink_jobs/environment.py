@@ -12,7 +12,7 @@ from flink_jobs.operators.shards import MAX_PARALLELISM
 from signalbox.settings import Settings
 
 BUNDLE_TIME_MS: Final = 3
-"""A message passes three bundles (decode, route, its answer) and waits half of this in each, at low rates all of it."""
+"""Only in `process` mode: a message passes three bundles (decode, route, its answer) and waits up to this in each."""
 BUNDLE_SIZE: Final = 200
 """At the back-pressure of 5 ms an element, a bundle and so a checkpoint waits at most a second."""
 BUFFER_TIMEOUT_MS: Final = 2

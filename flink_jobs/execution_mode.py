@@ -20,6 +20,9 @@ from signalbox.settings import Settings
 
 ExecutionMode = Literal["thread", "process"]
 
+ROUTE_UIDS: Final[dict[ExecutionMode, str]] = {"thread": "route", "process": "route-in-process"}
+"""State of one mode cannot be read in the other, so Flink is to refuse such a savepoint instead of starting empty."""
+
 OPTION: Final = "python.execution-mode"
 
 

@@ -15,6 +15,7 @@ from pyflink.datastream import DataStream
 from pyflink.table import StreamTableEnvironment
 
 from flink_jobs.environment import stream_environment
+from flink_jobs.execution_mode import ROUTE_UIDS, execution_mode
 from flink_jobs.operators.decode import KEYED_TYPE, Decode
 from flink_jobs.operators.output import OUTPUT_TYPE, joined
 from flink_jobs.operators.route import REGISTRY, Route
@@ -60,7 +61,7 @@ def route(decoded: DataStream, definitions: DataStream, settings: Settings) -> D
     by_shard = decoded.key_by(lambda row: row[0], Types.INT())
     operator = Route(settings)
     routed = by_shard.connect(definitions.broadcast(REGISTRY)).process(operator, OUTPUT_TYPE)
-    return routed.name("route").uid("route")
+    return routed.name("route").uid(ROUTE_UIDS[execution_mode(settings)])
 
 
 def write(tables: StreamTableEnvironment, rows: DataStream) -> None:

@@ -1,4 +1,4 @@
-"""Model calls beside the operator: one event loop in a thread of the Python worker, results collected per shard.
+"""Model calls beside the operator: one event loop in a thread beside the operator's, results collected per shard.
 
 The operator's thread submits and collects and never waits for a model; a checkpoint therefore never does either.
 Nothing here is durable: what is in flight is in the operator's state `pending` and is submitted again after a restore.

@@ -32,7 +32,7 @@ from signalbox.routing.rules import EnginePolicy
 from signalbox.routing.ticks import Origin
 from signalbox.settings import ModelSettings, Settings
 
-BLOB = Types.PICKLED_BYTE_ARRAY()  # type: ignore[no-untyped-call]
+BLOB = Types.PICKLED_BYTE_ARRAY()
 """Bytes in state. A primitive array would become a tuple of numbers inside the TaskManager."""
 
 REGISTRY = MapStateDescriptor("registry", Types.STRING(), BLOB)

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import httpx
+from find_libpython import find_libpython
 
 from connectors import jars
 from connectors.topic_admin import answers
+from flink_jobs.execution_mode import execution_mode
 from signalbox.errors import SignalboxError
 from signalbox.local_stack import ports, state_file
 from signalbox.local_stack.fleets import load_fleets
@@ -23,6 +25,7 @@ from signalbox.settings import Settings
 
 PYTHONS: Final = ((3, 11), (3, 12))
 _OLLAMA_URL: Final = "http://127.0.0.1:11434"
+_PYTHON_LIBRARY_FIX: Final = "install libpython3.11 (Debian) or a Python built with --enable-shared"
 _ANSWER_SECONDS: Final = 3.0
 
 
@@ -45,6 +48,7 @@ def doctor(settings: Settings) -> list[Check]:
     state = state_file.read(home_of(settings))
     return [
         _python(),
+        _python_library(settings),
         _java(),
         _jars(),
         _definitions(settings),
@@ -60,6 +64,17 @@ def _python() -> Check:
     right = sys.version_info[:2] in PYTHONS and system == "Linux x86_64"
     fix = "use Python 3.11 or 3.12 on Linux x86-64, or docker compose (docker-compose.yml)"
     return Check("python", right, f"{version} on {system}", "" if right else fix)
+
+
+def _python_library(settings: Settings) -> Check:
+    library = find_libpython()
+    mode = execution_mode(settings, lambda: library)
+    if mode == "thread":
+        found = library or "none"
+        remedy = f"{_PYTHON_LIBRARY_FIX}, or SIGNALBOX_FLINK__PYTHON_EXECUTION_MODE=process"
+        return Check("python library", library is not None, found, "" if library else remedy)
+    found = "operators run in a Python process of their own: about twice the latency of a hop"
+    return Check("python library", True, found, "" if library else _PYTHON_LIBRARY_FIX)
 
 
 def _java() -> Check:

@@ -164,7 +164,8 @@ class TemporaryCluster:
         """
         deadline = time.monotonic() + _RUNNING_SECONDS
         while not self.rest.all_tasks_run(job_id):
-            if time.monotonic() > deadline:
+            is_over = any(job.id == job_id and job.is_over for job in self.rest.jobs())
+            if is_over or time.monotonic() > deadline:
                 msg = f"job {job_id} does not run: {self.rest.failure(job_id) or 'no exception'}"
                 raise StackError(msg)
             time.sleep(0.1)

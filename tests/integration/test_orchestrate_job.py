@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from signalbox.errors import StackError
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.topics import AGENT_DECISIONS, AGENT_MESSAGES_DLQ, AGENT_REGISTRY
 from tests.support.fleets import agent, message
@@ -119,15 +120,19 @@ def test_job_messages_before_the_first_manifest_wait_for_it(
         assert early.records(early.tasks("alpha"), 1)[0]["causationid"] == "m-1"
 
 
+@pytest.mark.parametrize("mode", ["thread", "process"])
 def test_job_stopped_with_a_savepoint_takes_up_what_was_in_flight(
-    broker: TemporaryBroker, cluster: TemporaryCluster
+    broker: TemporaryBroker, cluster: TemporaryCluster, mode: str
 ) -> None:
     """Questions open at the savepoint are asked again, once each, on twice the subtasks; duplicates are still known."""
     with (
         StubModel(median_seconds=3600, sigma=0) as slow,
         StubModel(median_seconds=0, sigma=0) as quick,
     ):
-        with RunningJob(broker, cluster, "save.", model=slow.settings()) as job:
+        flink = {"python_execution_mode": mode}
+        with RunningJob(
+            broker, cluster, f"save-{mode}.", model=slow.settings(), flink=flink
+        ) as job:
             job.apply(*AGENTS)
             job.start()
             messages = [message(f"m-{n}", {"b": n}, conversation=f"c-{n}") for n in range(20)]
@@ -135,8 +140,8 @@ def test_job_stopped_with_a_savepoint_takes_up_what_was_in_flight(
             job.send(message("m-known", {"a": 1}, conversation="c-known"), *messages, done)
             job.records(job.tasks("alpha"), 1)
             savepoint = job.stop()
-        again = {"model": quick.settings(), "flink": {"parallelism": 2}}
-        with RunningJob(broker, cluster, "save.", **again) as job:
+        again = {"model": quick.settings(), "flink": {**flink, "parallelism": 2}}
+        with RunningJob(broker, cluster, f"save-{mode}.", **again) as job:
             job.start(restore_from=savepoint)
             job.send(message("m-known", {"a": 1}, conversation="c-known"), *messages)
             job.send(message("m-last", {"a": 2}, conversation="c-known"))
@@ -145,3 +150,20 @@ def test_job_stopped_with_a_savepoint_takes_up_what_was_in_flight(
     causes = [task["causationid"] for task in tasks]
     assert len(causes) == len(set(causes))
     assert set(causes) == {m.id for m in messages} | {"m-known", "m-done", "m-last"}
+
+
+def test_job_savepoint_of_the_other_execution_mode_is_refused(
+    broker: TemporaryBroker, cluster: TemporaryCluster
+) -> None:
+    """State that a job could not read stops its start, with Flink's reason, instead of starting it empty."""
+    with RunningJob(broker, cluster, "mode.", flink={"python_execution_mode": "thread"}) as job:
+        job.apply(*AGENTS)
+        job.start()
+        job.send(message("m-1", {"a": 1}))
+        job.records(job.tasks("alpha"), 1)
+        savepoint = job.stop()
+    with (
+        RunningJob(broker, cluster, "mode.", flink={"python_execution_mode": "process"}) as other,
+        pytest.raises(StackError, match="savepoint"),
+    ):
+        other.start(restore_from=savepoint)

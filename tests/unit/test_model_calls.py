@@ -129,7 +129,7 @@ def test_calls_more_waiting_than_allowed_is_full(calls: ModelCalls) -> None:
 
 
 def test_calls_interval_grows_with_the_busy_shards(calls: ModelCalls) -> None:
-    """One busy shard looks every 10 ms; 64 of them every 32 ms, so that timers stay cheap."""
+    """One busy shard looks every 5 ms; 64 of them every 16 ms, so that timers stay cheap."""
     calls.submit(0, "c-0", ask("0"), context=None)
     assert calls.interval_ms == MIN_INTERVAL_MS
 
