@@ -64,9 +64,9 @@ check: setup ## lint, format, types, import directions, SQL, spelling
 	@$(BIN)/codespell
 	@$(BIN)/interrogate -q tests
 
-bench: setup ## measure: added latency, calls in flight, start, stop, memory
-	@PYTHONPATH=. $(BIN)/python benchmarks/added_latency.py
-	@$(BIN)/python benchmarks/start_and_stop.py
+bench: setup ## measure everything, beside the engine's own ways, and write docs/benchmarks.md (NAMES="latency recovery" for some)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock
+	@PYTHONPATH=. $(BIN)/python -m benchmarks.run $(NAMES)
 
 docs: setup ## write the JSON Schemas of the records
 	@$(BIN)/python -m signalbox.schemas
@@ -74,6 +74,9 @@ docs: setup ## write the JSON Schemas of the records
 lock: ## pin every dependency with hashes and without addresses
 	@$(BIN)/uv pip compile pyproject.toml --universal --all-extras --group test --group lint \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --universal --all-extras --group test --group lint --group bench \
+		--constraint requirements.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+		-o benchmarks/requirements.lock
 
 clean: ## remove the environment and every state of the local stack
 	@test ! -e .signalbox/stack.json || { echo "the stack runs; make down first"; exit 1; }

@@ -1,9 +1,6 @@
 """How long a person waits: the demo from nothing, on a running stack, `down`, again from savepoints; and the memory of it all.
 
-    python benchmarks/start_and_stop.py
-
 Uses a home and ports of its own. Packages and jars are installed already; what a fresh machine downloads comes on top.
-Prints a table and, as the last line, one JSON object with seconds and MiB and their ratios to the aims.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.figures import Result
 from signalbox.local_stack.ports import free_port
 
 AIMS: Final = {"demo_again_seconds": 60.0, "down_seconds": 20.0, "rss_mib": 3072.0}
@@ -30,8 +28,7 @@ def run(environ: dict[str, str], *arguments: str) -> tuple[float, str]:
     return time.perf_counter() - started, done.stdout
 
 
-def measure(environ: dict[str, str]) -> dict[str, Any]:
-    """Start, use and stop a stack twice."""
+def _figures(environ: dict[str, str]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     figures["demo_first_seconds"], _ = run(environ, "demo", "--json")
     figures["demo_running_seconds"], said = run(environ, "demo", "--json")
@@ -45,8 +42,9 @@ def measure(environ: dict[str, str]) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    """Measure in a temporary home and print."""
+def measure() -> Result:
+    """Start, use and stop a stack twice, in a temporary home."""
+    result = Result("Start, stop and memory of the demo")
     with tempfile.TemporaryDirectory() as folder:
         ports = {
             f"SIGNALBOX_{name}": str(free_port())
@@ -54,18 +52,13 @@ def main() -> None:
         }
         environ = {**os.environ, **ports, "SIGNALBOX_HOME": str(Path(folder) / "home")}
         try:
-            figures = measure(environ)
+            figures = _figures(environ)
         finally:
             subprocess.run(
                 [sys.executable, "-m", "signalbox.cli", "down"], env=environ, check=False
             )
     for name, figure in figures.items():
-        aim = AIMS.get(name)
-        share = f"   {figure / aim:.2f} of the aim, {aim:g}" if aim else ""
-        sys.stdout.write(f"{name:24} {figure:10.1f}{share}\n")
-    ratios = {f"{name}_of_aim": figures[name] / aim for name, aim in AIMS.items()}
-    sys.stdout.write(json.dumps({**figures, **ratios}) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        label, unit = name.rsplit("_", 1)
+        unit = {"seconds": "s", "mib": "MiB"}.get(unit, unit)
+        result.add(label.replace("_", " "), figure, unit, AIMS.get(name))
+    return result
