@@ -134,8 +134,8 @@ class Feeder:
         return found
 
 
-def taker(name: str, required: str) -> AgentDefinition:
-    """An agent that takes whatever has the property `required`."""
+def taker(name: str, required: str, **more: Any) -> AgentDefinition:
+    """An agent that takes whatever has the property `required`; `more` replaces parts of its definition."""
     schema = {"type": "object", "required": [required]}
     return AgentDefinition.model_validate(
         {
@@ -148,6 +148,7 @@ def taker(name: str, required: str) -> AgentDefinition:
                 "schema": {"type": "object"},
             },
             "handler": {"python": "benchmarks.none:none"},
+            **more,
         }
     )
 

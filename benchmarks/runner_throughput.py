@@ -37,13 +37,8 @@ def measure(lab: Lab) -> Result:
     """The runner, then the bare loop, each over a backlog of its own."""
     result = Result("One agent process, a handler that does nothing")
     settings = lab.broker.settings(kafka={"topic_prefix": PREFIX, "group_prefix": PREFIX})
-    agent = taker(AGENT, "b").model_copy(
-        update={
-            "handler": {"python": "examples.noop:noop"},
-            "limits": {"max_concurrent": 100},
-        }
-    )
-    agent = type(agent).model_validate(agent.model_dump(by_alias=True, exclude_none=True))
+    handler = {"python": "examples.noop:noop"}
+    agent = taker(AGENT, "b", handler=handler, limits={"max_concurrent": 100})
     lab.broker.create_topics(AGENT, prefix=PREFIX)
     publish(
         KafkaBroker(lab.broker.bootstrap_servers),
