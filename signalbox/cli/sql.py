@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from signalbox.cli.session import load_settings
 from signalbox.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client.")
+if TYPE_CHECKING:
+    from signalbox.local_stack.layout import Layout
+    from signalbox.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client, ask a question.")
 
 _FOLDER: Final = "sql"
+_MAX_ROWS: Final = 1000
 
 
 @app.command()
@@ -31,13 +37,19 @@ def render(
 
 @app.command()
 def client() -> None:
-    """Open Flink's SQL client with every table, view and function registered."""
-    from signalbox.local_stack import sql_client  # noqa: PLC0415 (see above)
-    from signalbox.local_stack.java import find_java  # noqa: PLC0415
-    from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
+    """Open Flink's SQL client with every table, view and function registered.
 
+    Without a terminal (a pipe, a file), the statements on standard input are run as by `ask --file -`.
+    """
     settings = load_settings()
-    layout = layout_of(settings, find_java())
+    if not sys.stdin.isatty():
+        # The client reads a pipe as if it were typed: a tab completes, and a line that ends with a semicolon is one
+        # statement, whatever else stands on it.
+        _answer(settings, sys.stdin.read(), as_json=False, limit=_MAX_ROWS)
+        return
+    from signalbox.local_stack import sql_client  # noqa: PLC0415 (see above)
+
+    layout = _layout(settings)
     sql_client.open_client(layout.cluster, settings, layout.home / _FOLDER)
 
 
@@ -52,8 +64,18 @@ def ask(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", exists=True, dir_okay=False, help="SQL of your own."),
+        typer.Option(
+            "--file",
+            "-f",
+            help="SQL of your own; - is standard input.",
+        ),
     ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows of an answer.")] = (
+        _MAX_ROWS
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON object a row, one on a line.")
+    ] = False,
 ) -> None:
     """Answer a question about what is on the topics now, like `signalbox sql ask decisions_by_path`."""
     from flink_jobs import sql_files  # noqa: PLC0415 (see above)
@@ -63,19 +85,54 @@ def ask(
             if known.startswith("questions/"):
                 typer.echo(f"{known.removeprefix('questions/'):<24} {sql_files.headline(known)}")
         return
-    from signalbox.local_stack import sql_client  # noqa: PLC0415
-    from signalbox.local_stack.java import find_java  # noqa: PLC0415
-    from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
-
+    if name is not None and file is not None:
+        msg = f"a question by name ('{name}') and --file {file} at once; give one of them"
+        raise UsageError(msg)
     settings = load_settings()
+    parameters = _parameters(parameter or [])
     if file is not None:
-        text = file.read_text(encoding="utf-8")
+        text = _read(file)
     else:
         text = sql_files.render(
-            settings, f"questions/{name}", mode="adhoc", parameters=_parameters(parameter or [])
+            settings, f"questions/{name}", mode="adhoc", parameters=parameters
         )
-    layout = layout_of(settings, find_java())
-    typer.echo(sql_client.ask(layout.cluster, settings, layout.home / _FOLDER, text))
+    _answer(settings, text, as_json=as_json, limit=limit)
+
+
+def _read(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"--file {file} cannot be read ({error}); give a file of SQL in UTF-8, or - for standard input"
+        raise UsageError(msg) from None
+
+
+def _answer(settings: Settings, text: str, *, as_json: bool, limit: int) -> None:
+    from signalbox.cli import sql_view  # noqa: PLC0415 (see above)
+    from signalbox.local_stack import sql_client  # noqa: PLC0415
+
+    layout = _layout(settings)
+    answers = sql_client.ask(
+        layout.cluster,
+        settings,
+        layout.home,
+        text,
+        row_format="JSON" if as_json else "PLAIN_TEXT",
+    )
+    for answer in answers:
+        if as_json:
+            sql_view.print_rows(answer, limit)
+        else:
+            sql_view.print_table(answer, limit)
+
+
+def _layout(settings: Settings) -> Layout:
+    from signalbox.local_stack.java import find_java  # noqa: PLC0415 (see above)
+    from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
+
+    return layout_of(settings, find_java())
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:
