@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from signalbox.cli.session import load_settings
+from signalbox.cli.session import load_settings, read_active
 from signalbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's clien
 
 _FOLDER: Final = "sql"
 _MAX_ROWS: Final = 1000
+_BROKER_MS: Final = 2000
 
 
 @app.command()
@@ -27,11 +30,21 @@ def render(
         Path | None, typer.Option(help="Where to write; by default `sql` in the stack's folder.")
     ] = None,
 ) -> None:
-    """Write every SQL file as the jobs and the client run it, with the settings filled in."""
-    from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415 (jinja2 is slow to import)
+    """Write every SQL file as the jobs and the client run it, with the settings and the active definitions filled in.
+
+    Where no broker answers, or none were applied yet, the definitions are those that `up` would apply.
+    """
+    from connectors.topic_admin import answers  # noqa: PLC0415 (slow to import, like jinja2)
+    from signalbox.local_stack.fleets import load_fleets  # noqa: PLC0415
+    from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415
 
     settings = load_settings()
-    for path in write_files(settings, out or settings.home.absolute() / _FOLDER):
+    active = None
+    if answers(settings.kafka.servers, timeout_ms=_BROKER_MS):
+        active = read_active(settings)
+    if active is None or not active.agents:
+        active = load_fleets(settings)
+    for path in write_files(settings, out or settings.home.absolute() / _FOLDER, active):
         typer.echo(path)
 
 
@@ -90,13 +103,14 @@ def ask(
         raise UsageError(msg)
     settings = load_settings()
     parameters = _parameters(parameter or [])
-    if file is not None:
-        text = _read(file)
-    else:
-        text = sql_files.render(
-            settings, f"questions/{name}", mode="adhoc", parameters=parameters
-        )
-    _answer(settings, text, as_json=as_json, limit=limit)
+    _answer(
+        settings,
+        _read(file)
+        if file is not None
+        else sql_files.render(settings, f"questions/{name}", mode="adhoc", parameters=parameters),
+        as_json=as_json,
+        limit=limit,
+    )
 
 
 def _read(file: Path) -> str:
@@ -113,6 +127,9 @@ def _answer(settings: Settings, text: str, *, as_json: bool, limit: int) -> None
     from signalbox.cli import sql_view  # noqa: PLC0415 (see above)
     from signalbox.local_stack import sql_client  # noqa: PLC0415
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A gateway of our own must not outlive us.
+        signal.signal(number, _leave)
     layout = _layout(settings)
     answers = sql_client.ask(
         layout.cluster,
@@ -126,6 +143,10 @@ def _answer(settings: Settings, text: str, *, as_json: bool, limit: int) -> None
             sql_view.print_rows(answer, limit)
         else:
             sql_view.print_table(answer, limit)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _layout(settings: Settings) -> Layout:

@@ -23,6 +23,10 @@ _WIDE: Final = 10_000
 def print_table(answer: Answer, limit: int) -> None:
     """Print the first `limit` rows as a table, and how many there are."""
     rows = list(islice(answer.rows, limit + 1))
+    if len(answer.columns) == len(rows) == 1 and "\n" in str(rows[0][0]):
+        # EXPLAIN, SHOW CREATE: a text, no table.
+        typer.echo(printable(str(rows[0][0])))
+        return
     table = Table(box=box.ASCII, show_edge=True)
     for name in answer.columns:
         table.add_column(Text(printable(name)), no_wrap=True)
@@ -33,7 +37,9 @@ def print_table(answer: Answer, limit: int) -> None:
     if len(rows) > limit:
         typer.echo(f"the first {limit} rows; --limit says how many")
     else:
-        typer.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'} in set" if rows else "Empty set")
+        typer.echo(
+            f"{len(rows)} row{'' if len(rows) == 1 else 's'} in set" if rows else "Empty set"
+        )
 
 
 def print_rows(answer: Answer, limit: int) -> None:

@@ -183,10 +183,17 @@ def taskmanager_spec(plan: ClusterPlan) -> ProcessSpec:
     )
 
 
-def run_argv(plan: ClusterPlan, script: Path, *, restore_from: str | None = None) -> list[str]:
+def run_argv(
+    plan: ClusterPlan,
+    script: Path,
+    *,
+    restore_from: str | None = None,
+    arguments: Sequence[str] = (),
+) -> list[str]:
     """Return the command that submits a Python job detached: what `flink run -d -py` is, without its shell script."""
     restore = ["-s", restore_from] if restore_from else []
-    return [*_client_java(plan), _CLIENT_CLASS, "run", "-d", *restore, "-py", str(script)]
+    run = ["run", "-d", *restore, "-py", str(script), *arguments]
+    return [*_client_java(plan), _CLIENT_CLASS, *run]
 
 
 def sql_client_argv(plan: ClusterPlan, *arguments: str) -> list[str]:

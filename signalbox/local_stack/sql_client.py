@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from flink_jobs import sql_files
+from flink_jobs import model_sql, sql_files
+from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack.environment import inherited
 from signalbox.local_stack.flink_cluster import ClusterPlan, prepare, sql_client_argv
@@ -22,13 +23,21 @@ ANSWER_SECONDS: Final = 300.0
 _FAREWELLS: Final = frozenset({"QUIT", "EXIT"})
 
 
-def write_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
-    """Render every file of `sql/` into `folder`, and the session's beginning as `session.sql`; return what was written."""
+def write_files(settings: Settings, folder: Path, active: ActiveSet) -> tuple[Path, ...]:
+    """Render every file of `sql/` into `folder`, and the session's beginning as `session.sql`; return what was written.
+
+    Args:
+        settings: the broker, prefixes, delivery and model. Its key is not written.
+        folder: made where it is missing; files of former runs are replaced.
+        active: the definitions that the model's file is generated from.
+    """
+    generated = model_sql.template_values(settings.model, active)
     texts = {SESSION_FILE: sql_files.render_session(settings)}
     for name in sql_files.names():
         is_job = name not in sql_files.session_names() and not name.startswith("questions/")
         mode: sql_files.Mode = "job" if is_job else "adhoc"
-        texts[f"{name}.sql"] = sql_files.render(settings, name, mode=mode)
+        parameters = generated if name == model_sql.NAME else None
+        texts[f"{name}.sql"] = sql_files.render(settings, name, mode=mode, parameters=parameters)
     return tuple(_write(folder / name, text) for name, text in texts.items())
 
 

@@ -1,4 +1,4 @@
-"""Flink's SQL Gateway: a process that answers questions over REST in a second or two, where the SQL client needs its own start each time.
+"""Flink's SQL Gateway: a process that answers questions over REST, in a second or two where the SQL client needs twelve.
 
 Nothing starts it until somebody asks. Where a supervisor runs, the first question makes it start one, which stays for the
 next ones and goes down with the stack; elsewhere a question has a gateway of its own for as long as it takes.

@@ -152,6 +152,8 @@ def complaint(trace: str) -> str:
     if not messages:
         return trace.strip()[:500] or "no reason given"
     # Flink repeats a cause's words in the exceptions around it; the one with the place in the statement says most.
-    placed = [message for message in messages if re.match(r"SQL (validation|parse) failed", message)]
+    placed = [
+        message for message in messages if re.match(r"SQL (validation|parse) failed", message)
+    ]
     words = (placed or messages)[-1].partition("Was expecting")[0]
     return "\n".join(line for line in words.splitlines()[:_MAX_COMPLAINT_LINES] if line.strip())
