@@ -60,7 +60,7 @@ class AskModel(AsyncFunction):  # type: ignore[type-arg]
 def main(arguments: argparse.Namespace) -> None:
     """Build the job and submit it."""
     # The workers need not have this folder on their path.
-    cloudpickle.register_pickle_by_value(job)
+    cloudpickle.register_pickle_by_value(job)  # type: ignore[no-untyped-call]
     env = stream_environment(Settings())
     tables = StreamTableEnvironment.create(env)
     job.declare(tables, arguments)
