@@ -1,4 +1,3 @@
--- sqlfluff:exclude_rules:all
 {% import '_kafka.sql' as kafka with context -%}
 {% import '_bytes.sql' as bytes -%}
 {% set mode = 'job' -%}

@@ -26,7 +26,8 @@ org.apache.flink.table.gateway.api.utils.SqlGatewayException: Failed to fetchRes
 \t... 34 more
 
 End of exception on server side>"""
-VALIDATION = """Caused by: org.apache.flink.table.api.ValidationException: SQL validation failed. From line 1, column 15: Object 'nope' not found
+VALIDATION = """Caused by: org.apache.flink.table.api.ValidationException: \
+SQL validation failed. From line 1, column 15: Object 'nope' not found
 \tat org.apache.flink.table.planner.calcite.FlinkPlannerImpl.validate(FlinkPlannerImpl.scala:205)
 Caused by: org.apache.calcite.sql.validate.SqlValidatorException: Object 'nope' not found
 \tat java.base/jdk.internal.reflect.DirectConstructorHandleAccessor.newInstance(Unknown Source)"""
