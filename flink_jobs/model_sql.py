@@ -6,6 +6,7 @@ twice. Flink's OpenAI provider knows no JSON Schema, so the schema of the answer
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import orjson
@@ -36,6 +37,8 @@ def template_values(
         "agents": names,
         "model_endpoint": endpoint(model),
         "max_tokens": model.max_tokens,
+        "retries": model.max_attempts - 1,
+        "answer_seconds": math.ceil(model.timeout_seconds * model.max_attempts),
         "max_data_chars": MAX_DATA_CHARS,
         "system_prompt": _prompt(active, names),
     }

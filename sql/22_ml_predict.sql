@@ -4,20 +4,21 @@
 {% set job = 'ml_predict' -%}
 {% set agents = agents | default([]) -%}
 {% set max_raw_bytes = max_raw_bytes | default(524288) -%}
+{% set answer_seconds = answer_seconds | default(120) -%}
 {% set max_data_chars = max_data_chars | default(24000) -%}
 {% macro place(topic) %}'{{ topic_prefix | default('') }}{{ topic }}'{% endmacro -%}
 -- The router as a model that Flink itself asks: CREATE MODEL and ML_PREDICT. Agents and prompt are those of the definitions
 -- at the moment this file was rendered; when they change, render and start it again.
 -- For: a SQL-only team, a few messages a second, a model server near by. Else the operator (flink_jobs/orchestrate.py) is the
 -- better way: Flink's OpenAI client keeps five connections to a host, which stopped near 12 calls a second (measured); every
--- message costs a call, for contracts are not looked at; a call that outlives the timeout fails the job, and it starts again.
+-- message costs a call, for contracts are not looked at; a call that hangs fails the job, and it starts again.
 -- And a statement has no memory: no budgets, no duplicates dropped, no reviews, no decision records.
 -- What the model names is compared with the agents: another word, or no answer, is a dead letter, never a topic.
 -- Stop the job `orchestrate` first: both would dispatch.
 SET 'pipeline.name' = 'ml_predict';
 SET 'table.local-time-zone' = 'UTC';
 SET 'table.exec.async-ml-predict.max-concurrent-operations' = '64';
-SET 'table.exec.async-ml-predict.timeout' = '180 s';
+SET 'table.exec.async-ml-predict.timeout' = '{{ answer_seconds + 60 }} s';
 SET 'table.exec.async-ml-predict.output-mode' = 'ALLOW_UNORDERED';
 
 {% include '02_agent_messages.sql' %}
@@ -39,8 +40,7 @@ WITH (
     {{ kafka.option('max-tokens', max_tokens | default(1024)) }},
     'response-format' = 'json_object',
     'error-handling-strategy' = 'retry',
-    'retry-num' = '3',
-    -- A call that failed for good answers NULL, which is a dead letter below.
+    {{ kafka.option('retry-num', retries | default(3)) }},
     'retry-fallback-strategy' = 'ignore'
 );
 
@@ -50,7 +50,9 @@ SELECT
     'Message type: ' || COALESCE(JSON_VALUE(json, '$.type'), '?')
     || U&'\000ASent by: ' || COALESCE(JSON_VALUE(json, '$.source'), '?')
     || U&'\000A<message>\000A' || SUBSTRING(COALESCE(JSON_QUERY(json, '$.data'), '{}'), 1, {{ max_data_chars }})
-    || U&'\000A</message>' AS question
+    || U&'\000A</message>' AS question,
+    CAST(partition_id AS STRING) || '-' || CAST(record_offset AS STRING) AS read_id,
+    PROCTIME() AS asked_at
 FROM (
     SELECT
         conversation_key,
@@ -63,17 +65,31 @@ FROM (
 ) AS read_values
 WHERE json IS JSON OBJECT;
 
+CREATE TEMPORARY VIEW said AS
+SELECT
+    read_id,
+    answer,
+    PROCTIME() AS answered_at
+FROM ML_PREDICT(TABLE questions, MODEL router, DESCRIPTOR(question));
+
+-- A call that fails for good takes its row with it (the column that would say why cannot be declared in SQL), and the message
+-- would be lost. So every question waits for its answer, for so long, and then goes on without one.
 CREATE TEMPORARY VIEW answers AS
 SELECT
-    conversation_key,
-    envelope,
-    topic AS read_topic,
-    partition_id,
-    record_offset,
-    JSON_VALUE(json, '$.id') AS message_id,
-    CASE WHEN answer IS JSON OBJECT THEN JSON_VALUE(answer, '$.agent') END AS agent,
-    answer
-FROM ML_PREDICT(TABLE questions, MODEL router, DESCRIPTOR(question));
+    questions.conversation_key,
+    questions.envelope,
+    questions.topic AS read_topic,
+    questions.partition_id,
+    questions.record_offset,
+    JSON_VALUE(questions.json, '$.id') AS message_id,
+    CASE WHEN said.answer IS JSON OBJECT THEN JSON_VALUE(said.answer, '$.agent') END AS agent,
+    said.answer
+FROM questions
+LEFT JOIN said
+    ON
+        questions.read_id = said.read_id
+        AND said.answered_at BETWEEN
+        questions.asked_at - INTERVAL '60' SECOND AND questions.asked_at + INTERVAL '{{ answer_seconds }}' SECOND(10);
 
 CREATE TEMPORARY VIEW named AS
 SELECT
@@ -103,7 +119,7 @@ SELECT
     CASE WHEN is_agent THEN 'invalid_envelope' ELSE 'model_failed' END AS reason,
     CASE
         WHEN is_agent THEN 'no message that could be handed on'
-        WHEN answer IS NULL THEN 'the model did not answer'
+        WHEN answer IS NULL THEN 'the model did not answer within {{ answer_seconds }} s, or refused; see the TaskManager''s log'
         ELSE 'the model named none of the agents: ' || SUBSTRING(answer, 1, 500)
     END AS detail
 FROM tasked

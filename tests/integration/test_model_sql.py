@@ -55,6 +55,8 @@ def test_ml_predict_routes_to_named_agents_only(
                         "base_url": url,
                         "name": "stub",
                         "api_key": _secret(),
+                        "timeout_seconds": 6.0,
+                        "max_attempts": 2,
                     }
                 ),
             }

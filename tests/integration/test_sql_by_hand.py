@@ -106,7 +106,7 @@ def test_client_piped_into_takes_statements_however_they_are_written(
     environ: dict[str, str],
 ) -> None:
     """Without a terminal, tabs, several statements on a line and no last newline are nothing special."""
-    piped = f"SELECT 1 AS one; {BY_PATH.replace('    ', chr(9))} SHOW VIEWS; QUIT; SELECT 2 AS two;"
+    piped = f"SELECT 1 AS n_first; {BY_PATH.replace('    ', chr(9))} SHOW VIEWS; QUIT; SELECT 2 AS n_second;"
     done = run(environ, "sql", "client", typed=piped)
     said = [re_spaced(line) for line in done.stdout.splitlines()]
 
@@ -114,7 +114,7 @@ def test_client_piped_into_takes_statements_however_they_are_written(
     assert "| 1 |" in said
     assert "| contract | 2 |" in said
     assert "| decisions |" in said
-    assert not any("two" in line for line in said)
+    assert not any("n_second" in line for line in said)
     assert gateways(environ) == []
 
 
