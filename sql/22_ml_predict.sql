@@ -11,7 +11,7 @@
 -- at the moment this file was rendered; when they change, render and start it again.
 -- For: a SQL-only team, a few messages a second, a model server near by. Else the operator (flink_jobs/orchestrate.py) is the
 -- better way: Flink's OpenAI client keeps five connections to a host, which stopped near 12 calls a second (measured); every
--- message costs a call, for contracts are not looked at; a call that hangs fails the job, and it starts again.
+-- message costs a call, for contracts are not looked at; a call that fails for good or hangs fails the job, which starts again and asks again.
 -- And a statement has no memory: no budgets, no duplicates dropped, no reviews, no decision records.
 -- What the model names is compared with the agents: another word, or no answer, is a dead letter, never a topic.
 -- Stop the job `orchestrate` first: both would dispatch.
@@ -41,7 +41,9 @@ WITH (
     'response-format' = 'json_object',
     'error-handling-strategy' = 'retry',
     {{ kafka.option('retry-num', retries | default(3)) }},
-    'retry-fallback-strategy' = 'ignore'
+    -- The other choice, `ignore`, drops the row of a call that failed for good, and with it the message (seen; the column that
+    -- would keep it cannot be declared in SQL). So the job fails, and starts again at its checkpoint: loud, and nothing is lost.
+    'retry-fallback-strategy' = 'failover'
 );
 
 CREATE TEMPORARY VIEW questions AS
@@ -50,9 +52,7 @@ SELECT
     'Message type: ' || COALESCE(JSON_VALUE(json, '$.type'), '?')
     || U&'\000ASent by: ' || COALESCE(JSON_VALUE(json, '$.source'), '?')
     || U&'\000A<message>\000A' || SUBSTRING(COALESCE(JSON_QUERY(json, '$.data'), '{}'), 1, {{ max_data_chars }})
-    || U&'\000A</message>' AS question,
-    CAST(partition_id AS STRING) || '-' || CAST(record_offset AS STRING) AS read_id,
-    PROCTIME() AS asked_at
+    || U&'\000A</message>' AS question
 FROM (
     SELECT
         conversation_key,
@@ -65,31 +65,17 @@ FROM (
 ) AS read_values
 WHERE json IS JSON OBJECT;
 
-CREATE TEMPORARY VIEW said AS
-SELECT
-    read_id,
-    answer,
-    PROCTIME() AS answered_at
-FROM ML_PREDICT(TABLE questions, MODEL router, DESCRIPTOR(question));
-
--- A call that fails for good takes its row with it (the column that would say why cannot be declared in SQL), and the message
--- would be lost. So every question waits for its answer, for so long, and then goes on without one.
 CREATE TEMPORARY VIEW answers AS
 SELECT
-    questions.conversation_key,
-    questions.envelope,
-    questions.topic AS read_topic,
-    questions.partition_id,
-    questions.record_offset,
-    JSON_VALUE(questions.json, '$.id') AS message_id,
-    CASE WHEN said.answer IS JSON OBJECT THEN JSON_VALUE(said.answer, '$.agent') END AS agent,
-    said.answer
-FROM questions
-LEFT JOIN said
-    ON
-        questions.read_id = said.read_id
-        AND said.answered_at BETWEEN
-        questions.asked_at - INTERVAL '60' SECOND AND questions.asked_at + INTERVAL '{{ answer_seconds }}' SECOND(10);
+    conversation_key,
+    envelope,
+    topic AS read_topic,
+    partition_id,
+    record_offset,
+    JSON_VALUE(json, '$.id') AS message_id,
+    CASE WHEN answer IS JSON OBJECT THEN JSON_VALUE(answer, '$.agent') END AS agent,
+    answer
+FROM ML_PREDICT(TABLE questions, MODEL router, DESCRIPTOR(question));
 
 CREATE TEMPORARY VIEW named AS
 SELECT
@@ -119,7 +105,7 @@ SELECT
     CASE WHEN is_agent THEN 'invalid_envelope' ELSE 'model_failed' END AS reason,
     CASE
         WHEN is_agent THEN 'no message that could be handed on'
-        WHEN answer IS NULL THEN 'the model did not answer within {{ answer_seconds }} s, or refused; see the TaskManager''s log'
+        WHEN answer IS NULL THEN 'the model did not answer'
         ELSE 'the model named none of the agents: ' || SUBSTRING(answer, 1, 500)
     END AS detail
 FROM tasked
