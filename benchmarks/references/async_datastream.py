@@ -61,7 +61,10 @@ def main(arguments: argparse.Namespace) -> None:
     """Build the job and submit it."""
     # The workers need not have this folder on their path.
     cloudpickle.register_pickle_by_value(job)  # type: ignore[no-untyped-call]
-    env = stream_environment(Settings())
+    settings = Settings()
+    # PyFlink has its asynchronous operator only where workers are processes.
+    flink = settings.flink.model_copy(update={"python_execution_mode": "process"})
+    env = stream_environment(settings.model_copy(update={"flink": flink}))
     tables = StreamTableEnvironment.create(env)
     job.declare(tables, arguments)
     read = tables.to_data_stream(tables.sql_query("SELECT `key`, `value` FROM records_in"))

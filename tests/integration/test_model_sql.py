@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from benchmarks.added_latency import stub_model
+from benchmarks.lab import stub_model
 from flink_jobs import model_sql
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import Envelope

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from benchmarks.added_latency import stub_model
+from benchmarks.lab import stub_model
 from connectors.topic_reader import read_topics
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from tests.support.sql_topics import Topics
