@@ -62,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
     # The workers need not have this folder on their path.
     cloudpickle.register_pickle_by_value(job)  # type: ignore[no-untyped-call]
     settings = Settings()
-    # PyFlink has its asynchronous operator only where workers are processes.
+    # Tried with workers as processes, which is where PyFlink runs Python by default.
     flink = settings.flink.model_copy(update={"python_execution_mode": "process"})
     env = stream_environment(settings.model_copy(update={"flink": flink}))
     tables = StreamTableEnvironment.create(env)
