@@ -258,6 +258,8 @@ def _content(mode: str, request: Mapping[str, Any], is_ollama: bool) -> tuple[st
         if is_ollama
         else request.get("response_format", {}).get("json_schema", {}).get("schema")
     )
+    if not isinstance(schema, dict):
+        schema = _schema_in_prompt(request)
     value = sample(schema) if isinstance(schema, dict) else {}
     if mode == "wrong_name" and isinstance(value, dict):
         value["agent"] = "somebody_else"
@@ -269,6 +271,15 @@ def _content(mode: str, request: Mapping[str, Any], is_ollama: bool) -> tuple[st
     if mode == "huge":
         return "x" * _HUGE_CHARS, False
     return ("" if mode == "empty" else text), False
+
+
+def _schema_in_prompt(request: Mapping[str, Any]) -> Any:
+    """Return the schema on the line behind "JSON Schema:", as for servers without structured output; None without one."""
+    for message in request.get("messages", ()):
+        _, found, rest = str(message.get("content", "")).partition("JSON Schema:\n")
+        if found:
+            return json.loads(rest.partition("\n")[0])
+    return None
 
 
 def _openai_body(request: Mapping[str, Any], content: str, *, is_cut: bool) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from pyflink.table import EnvironmentSettings, TableEnvironment, TableResult
 
-from flink_jobs import sql_files
-from signalbox.errors import UsageError
+from connectors.kafka import KafkaBroker
+from connectors.registry import read_active_set
+from flink_jobs import model_sql, sql_files
+from signalbox.errors import ConfigurationError, UsageError
 from signalbox.settings import Settings
 
 _SET: Final = re.compile(r"^SET\s+'([^']+)'\s*=\s*'([^']*)'$", re.IGNORECASE)
@@ -24,13 +26,29 @@ def submit(name: str, settings: Settings) -> TableResult:
 
     Raises:
         UsageError: there is no such file, or nothing in it.
+        ConfigurationError: it asks a model, and there is none, or no agents are active.
     """
     tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
-    result = execute(tables, sql_files.statements(settings, name))
+    result = execute(
+        tables, sql_files.statements(settings, name, parameters=_generated(settings, name))
+    )
     if result is None:
         msg = f"sql/{name}.sql holds no statement that can be run; give it an INSERT"
         raise UsageError(msg)
     return result
+
+
+def _generated(settings: Settings, name: str) -> dict[str, Any]:
+    """Return what the file is generated from, where it is: the definitions that are active now, the model and its key."""
+    if sql_files.resolve(name) != model_sql.NAME:
+        return {}
+    model_sql.require_server(settings.model)
+    prefix = settings.kafka.topic_prefix
+    active = read_active_set(KafkaBroker(settings.kafka.servers), topic_prefix=prefix)
+    if active is None or not active.agents:
+        msg = "no agents are active; `signalbox agents apply DIR` first"
+        raise ConfigurationError(msg)
+    return model_sql.template_values(settings.model, active, api_key=settings.model.key())
 
 
 def execute(tables: TableEnvironment, statements: Iterable[str]) -> TableResult | None:

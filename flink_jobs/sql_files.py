@@ -6,6 +6,7 @@ read but the file and the settings given; nothing is remembered between calls.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def render(
     *,
     mode: Mode = "job",
     job: str = "orchestrate",
-    parameters: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the text of one file, ready for the SQL client.
 
@@ -104,7 +105,7 @@ def render(
         name: the file, with or without its number.
         mode: how the tables read; a file that belongs to a job says so itself.
         job: whose consumer group and transactional ids the tables use.
-        parameters: what a question asks about (`{"conversation": "lead-0-0"}`).
+        parameters: what a question asks about (`{"conversation": "lead-0-0"}`), or what `model_sql` says of the definitions.
 
     Raises:
         UsageError: there is no such file.
@@ -126,7 +127,12 @@ def render_session(settings: Settings) -> str:
 
 
 def statements(
-    settings: Settings, name: str, *, mode: Mode = "job", job: str = "orchestrate"
+    settings: Settings,
+    name: str,
+    *,
+    mode: Mode = "job",
+    job: str = "orchestrate",
+    parameters: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Return the single statements of `sql/<name>.sql`, in order, without their semicolons.
 
@@ -135,11 +141,12 @@ def statements(
         name: the file, with or without its number (`20_incoming_leads_to_agent_messages`).
         mode: how the tables read; a file that belongs to a job says so itself.
         job: whose consumer group and transactional ids the tables use.
+        parameters: as for `render`.
 
     Raises:
         UsageError: there is no such file.
     """
-    return split(render(settings, name, mode=mode, job=job))
+    return split(render(settings, name, mode=mode, job=job, parameters=parameters))
 
 
 def table_ddl(
@@ -166,7 +173,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> Iterator[str]:
-    parts: list[str] = []
+    parts: list[tuple[bool, str]] = []
     depth = 0
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
@@ -178,10 +185,17 @@ def _split(text: str) -> Iterator[str]:
             yield _tidy(parts)
             parts = []
         else:
-            parts.append(match.group())
+            parts.append((kind == "quoted", match.group()))
     yield _tidy(parts)
 
 
-def _tidy(parts: list[str]) -> str:
-    lines = (line.rstrip() for line in "".join(parts).splitlines())
-    return "\n".join(line for line in lines if line).strip()
+def _tidy(parts: list[tuple[bool, str]]) -> str:
+    """Join tokens without the empty lines and blanks that comments left; what stands in quotes stays as it is."""
+    runs = (
+        (is_quoted, "".join(text for _, text in run))
+        for is_quoted, run in itertools.groupby(parts, key=lambda part: part[0])
+    )
+    return "".join(
+        text if is_quoted else re.sub(r"[ \t]*\n(?:[ \t]*\n)*", "\n", text)
+        for is_quoted, text in runs
+    ).strip()

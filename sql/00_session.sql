@@ -6,6 +6,8 @@ SET 'sql-client.execution.result-mode' = 'tableau';
 SET 'sql-client.display.print-time-cost' = 'false';
 SET 'sql-client.display.max-column-width' = '120';
 SET 'table.local-time-zone' = 'UTC';
+-- A question that fails says so; the cluster's own strategy would try again for ever.
+SET 'restart-strategy.type' = 'none';
 -- A question must not hold up the jobs: one slot each.
 SET 'parallelism.default' = '1';
 SET 'pipeline.name' = 'question';

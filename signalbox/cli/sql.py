@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
-from typing import Annotated, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from signalbox.cli.session import load_settings
+from signalbox.cli.session import load_settings, read_active
 from signalbox.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client.")
+if TYPE_CHECKING:
+    from signalbox.local_stack.layout import Layout
+    from signalbox.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client, ask a question.")
 
 _FOLDER: Final = "sql"
+_MAX_ROWS: Final = 1000
+_BROKER_MS: Final = 2000
 
 
 @app.command()
@@ -21,23 +30,39 @@ def render(
         Path | None, typer.Option(help="Where to write; by default `sql` in the stack's folder.")
     ] = None,
 ) -> None:
-    """Write every SQL file as the jobs and the client run it, with the settings filled in."""
-    from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415 (jinja2 is slow to import)
+    """Write every SQL file as the jobs and the client run it, with the settings and the active definitions filled in.
+
+    Where no broker answers, or none were applied yet, the definitions are those that `up` would apply.
+    """
+    from connectors.topic_admin import answers  # noqa: PLC0415 (slow to import, like jinja2)
+    from signalbox.local_stack.fleets import load_fleets  # noqa: PLC0415
+    from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415
 
     settings = load_settings()
-    for path in write_files(settings, out or settings.home.absolute() / _FOLDER):
+    active = None
+    if answers(settings.kafka.servers, timeout_ms=_BROKER_MS):
+        active = read_active(settings)
+    if active is None or not active.agents:
+        active = load_fleets(settings)
+    for path in write_files(settings, out or settings.home.absolute() / _FOLDER, active):
         typer.echo(path)
 
 
 @app.command()
 def client() -> None:
-    """Open Flink's SQL client with every table, view and function registered."""
-    from signalbox.local_stack import sql_client  # noqa: PLC0415 (see above)
-    from signalbox.local_stack.java import find_java  # noqa: PLC0415
-    from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
+    """Open Flink's SQL client with every table, view and function registered.
 
+    Without a terminal (a pipe, a file), the statements on standard input are run as by `ask --file -`.
+    """
     settings = load_settings()
-    layout = layout_of(settings, find_java())
+    if not sys.stdin.isatty():
+        # The client reads a pipe as if it were typed: a tab completes, and a line that ends with a semicolon is one
+        # statement, whatever else stands on it.
+        _answer(settings, sys.stdin.read(), as_json=False, limit=_MAX_ROWS)
+        return
+    from signalbox.local_stack import sql_client  # noqa: PLC0415 (see above)
+
+    layout = _layout(settings)
     sql_client.open_client(layout.cluster, settings, layout.home / _FOLDER)
 
 
@@ -52,8 +77,18 @@ def ask(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", exists=True, dir_okay=False, help="SQL of your own."),
+        typer.Option(
+            "--file",
+            "-f",
+            help="SQL of your own; - is standard input.",
+        ),
     ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows of an answer.")] = (
+        _MAX_ROWS
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON object a row, one on a line.")
+    ] = False,
 ) -> None:
     """Answer a question about what is on the topics now, like `signalbox sql ask decisions_by_path`."""
     from flink_jobs import sql_files  # noqa: PLC0415 (see above)
@@ -63,19 +98,62 @@ def ask(
             if known.startswith("questions/"):
                 typer.echo(f"{known.removeprefix('questions/'):<24} {sql_files.headline(known)}")
         return
+    if name is not None and file is not None:
+        msg = f"a question by name ('{name}') and --file {file} at once; give one of them"
+        raise UsageError(msg)
+    settings = load_settings()
+    parameters = _parameters(parameter or [])
+    _answer(
+        settings,
+        _read(file)
+        if file is not None
+        else sql_files.render(settings, f"questions/{name}", mode="adhoc", parameters=parameters),
+        as_json=as_json,
+        limit=limit,
+    )
+
+
+def _read(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"--file {file} cannot be read ({error}); give a file of SQL in UTF-8, or - for standard input"
+        raise UsageError(msg) from None
+
+
+def _answer(settings: Settings, text: str, *, as_json: bool, limit: int) -> None:
+    from signalbox.cli import sql_view  # noqa: PLC0415 (see above)
     from signalbox.local_stack import sql_client  # noqa: PLC0415
-    from signalbox.local_stack.java import find_java  # noqa: PLC0415
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A gateway of our own must not outlive us.
+        signal.signal(number, _leave)
+    layout = _layout(settings)
+    answers = sql_client.ask(
+        layout.cluster,
+        settings,
+        layout.home,
+        text,
+        row_format="JSON" if as_json else "PLAIN_TEXT",
+    )
+    for answer in answers:
+        if as_json:
+            sql_view.print_rows(answer, limit)
+        else:
+            sql_view.print_table(answer, limit)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _layout(settings: Settings) -> Layout:
+    from signalbox.local_stack.java import find_java  # noqa: PLC0415 (see above)
     from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
 
-    settings = load_settings()
-    if file is not None:
-        text = file.read_text(encoding="utf-8")
-    else:
-        text = sql_files.render(
-            settings, f"questions/{name}", mode="adhoc", parameters=_parameters(parameter or [])
-        )
-    layout = layout_of(settings, find_java())
-    typer.echo(sql_client.ask(layout.cluster, settings, layout.home / _FOLDER, text))
+    return layout_of(settings, find_java())
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ _JOBMANAGER_CLASS: Final = "org.apache.flink.runtime.entrypoint.StandaloneSessio
 _TASKMANAGER_CLASS: Final = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _CLIENT_CLASS: Final = "org.apache.flink.client.cli.CliFrontend"
 _SQL_CLIENT_CLASS: Final = "org.apache.flink.table.client.SqlClient"
+_SQL_GATEWAY_CLASS: Final = "org.apache.flink.table.gateway.SqlGateway"
 
 # The names Flink's own scripts look for.
 _SERVER_LOG4J: Final = "log4j-console.properties"
@@ -182,27 +183,54 @@ def taskmanager_spec(plan: ClusterPlan) -> ProcessSpec:
     )
 
 
-def run_argv(plan: ClusterPlan, script: Path, *, restore_from: str | None = None) -> list[str]:
+def run_argv(
+    plan: ClusterPlan,
+    script: Path,
+    *,
+    restore_from: str | None = None,
+    arguments: Sequence[str] = (),
+) -> list[str]:
     """Return the command that submits a Python job detached: what `flink run -d -py` is, without its shell script."""
     restore = ["-s", restore_from] if restore_from else []
-    return [*_client_java(plan), _CLIENT_CLASS, "run", "-d", *restore, "-py", str(script)]
+    run = ["run", "-d", *restore, "-py", str(script), *arguments]
+    return [*_client_java(plan), _CLIENT_CLASS, *run]
 
 
 def sql_client_argv(plan: ClusterPlan, *arguments: str) -> list[str]:
     """Return the command that runs Flink's SQL client against the cluster."""
-    extra = [plan.folder / "opt" / jar.name for jar in (plan.folder / "opt").glob("*sql-*.jar")]
-    return [*_client_java(plan, *extra), _SQL_CLIENT_CLASS, *arguments]
+    return [*_client_java(plan, *_sql_jars(plan)), _SQL_CLIENT_CLASS, *arguments]
 
 
-def _client_java(plan: ClusterPlan, *extra_class_path: Path) -> tuple[str, ...]:
+def sql_gateway_argv(plan: ClusterPlan, port: int, log: Path) -> list[str]:
+    """Return the command that runs a SQL Gateway for the cluster, listening on `port` of loopback only."""
+    rest = "sql-gateway.endpoint.rest"
+    return [
+        *_client_java(plan, *_sql_jars(plan), log=log, log4j=_SERVER_LOG4J),
+        _SQL_GATEWAY_CLASS,
+        f"-D{rest}.address={LOOPBACK}",
+        f"-D{rest}.bind-address={LOOPBACK}",
+        f"-D{rest}.port={port}",
+    ]
+
+
+def _sql_jars(plan: ClusterPlan) -> list[Path]:
+    return [plan.folder / "opt" / jar.name for jar in (plan.folder / "opt").glob("*sql-*.jar")]
+
+
+def _client_java(
+    plan: ClusterPlan,
+    *extra_class_path: Path,
+    log: Path | None = None,
+    log4j: str = _CLIENT_LOG4J,
+) -> tuple[str, ...]:
     return _java(
         plan,
         "-Xmx384m",
         "-XX:+UseSerialGC",
-        # A client lives for seconds: the optimising compiler would cost more than it gives.
+        # A client lives for seconds, a gateway mostly waits: the optimising compiler would cost more than it gives.
         "-XX:TieredStopAtLevel=1",
-        log=plan.logs / "flink-client.log",
-        log4j=_CLIENT_LOG4J,
+        log=log or plan.logs / "flink-client.log",
+        log4j=log4j,
         extra_class_path=extra_class_path,
     )
 

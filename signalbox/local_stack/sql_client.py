@@ -1,35 +1,43 @@
-"""Flink's SQL client on the running cluster, with every table, view and function of `sql/` registered."""
+"""SQL on the running cluster with every table, view and function of `sql/` registered: Flink's client, or single questions."""
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from flink_jobs import sql_files
+from flink_jobs import model_sql, sql_files
+from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack.environment import inherited
-from signalbox.local_stack.flink_cluster import ClusterPlan, sql_client_argv
+from signalbox.local_stack.flink_cluster import ClusterPlan, prepare, sql_client_argv
 from signalbox.local_stack.flink_rest import FlinkRest
+from signalbox.local_stack.sql_gateway import gateway
+from signalbox.local_stack.sql_session import Answer, RowFormat, SqlSession
 from signalbox.settings import Settings
 
 SESSION_FILE: Final = "session.sql"
 ANSWER_SECONDS: Final = 300.0
 
-_FIRST_LINE: Final = re.compile(r"^.*?(\+-[-+]*\+|Empty set)$")
-_KEPT: Final = re.compile(r"\+-|\||\d+ rows? in set|Empty set")
+_FAREWELLS: Final = frozenset({"QUIT", "EXIT"})
 
 
-def write_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
-    """Render every file of `sql/` into `folder`, and the session's beginning as `session.sql`; return what was written."""
+def write_files(settings: Settings, folder: Path, active: ActiveSet) -> tuple[Path, ...]:
+    """Render every file of `sql/` into `folder`, and the session's beginning as `session.sql`; return what was written.
+
+    Args:
+        settings: the broker, prefixes, delivery and model. Its key is not written.
+        folder: made where it is missing; files of former runs are replaced.
+        active: the definitions that the model's file is generated from.
+    """
+    generated = model_sql.template_values(settings.model, active)
     texts = {SESSION_FILE: sql_files.render_session(settings)}
     for name in sql_files.names():
         is_job = name not in sql_files.session_names() and not name.startswith("questions/")
         mode: sql_files.Mode = "job" if is_job else "adhoc"
-        texts[f"{name}.sql"] = sql_files.render(settings, name, mode=mode)
+        parameters = generated if name == model_sql.NAME else None
+        texts[f"{name}.sql"] = sql_files.render(settings, name, mode=mode, parameters=parameters)
     return tuple(_write(folder / name, text) for name, text in texts.items())
 
 
@@ -39,63 +47,52 @@ def open_client(plan: ClusterPlan, settings: Settings, folder: Path) -> None:
     Raises:
         StackError: no cluster runs.
     """
-    session = _prepare(plan, settings, folder)
-    argv = _client(plan, folder, "-i", str(session))
+    _prepare(plan)
+    session = _write(folder / SESSION_FILE, sql_files.render_session(settings))
+    # Without -hist, what was typed is kept in the person's home folder.
+    argv = sql_client_argv(plan, "-i", str(session), "-hist", str(folder / "history"))
     os.execve(argv[0], argv, _environ(plan))
 
 
 def ask(
     plan: ClusterPlan,
     settings: Settings,
-    folder: Path,
+    home: Path,
     question: str,
     *,
+    row_format: RowFormat = "PLAIN_TEXT",
     timeout_seconds: float = ANSWER_SECONDS,
-) -> str:
-    """Run SQL text in a session of its own and return the tables it printed (5 to 20 s, most of it the client's start).
+) -> Iterator[Answer]:
+    """Run SQL text in a session of its own and yield what its statements answer, one after the other.
+
+    A second or two with a gateway that runs already, five more without; a few more where a Python function is called.
 
     Args:
         plan: the cluster, running.
         settings: the broker and prefix of the tables.
-        folder: where the session's files are written.
-        question: statements, each with its semicolon.
+        home: the stack's home, whose supervisor may keep a gateway.
+        question: statements, split at their semicolons; `QUIT` and `EXIT` are none here.
+        row_format: how values come.
         timeout_seconds: for all of it.
 
     Raises:
-        StackError: no cluster runs, a statement failed (with what the client said), or no answer came in time.
+        StackError: no cluster runs, a statement failed (with what Flink said), or no answer came in time.
     """
-    session = _prepare(plan, settings, folder)
-    script = _write(folder / "question.sql", question)
-    try:
-        done = subprocess.run(
-            _client(plan, folder, "-i", str(session), "-f", str(script)),
-            env=_environ(plan),
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        msg = (
-            f"no answer within {timeout_seconds:g} s; a question that reads a lot, or a free task slot that never "
-            f"came: look at {plan.rest_url}"
-        )
-        raise StackError(msg) from None
-    said = done.stdout + done.stderr
-    if done.returncode != 0 or "[ERROR]" in said:
-        msg = f"the question failed: {_complaint(said)}"
-        raise StackError(msg)
-    return answer_of(done.stdout)
+    _prepare(plan)
+    with (
+        gateway(plan, home) as url,
+        SqlSession(url, timeout_seconds=timeout_seconds, row_format=row_format) as session,
+    ):
+        session.configure(sql_files.split(sql_files.render_session(settings)))
+        for statement in sql_files.split(question):
+            if statement.upper() in _FAREWELLS:
+                return
+            answer = session.ask(statement)
+            if answer is not None:
+                yield answer
 
 
-def answer_of(output: str) -> str:
-    """Return what a person wants to see of a client's output: the tables and row counts, not the statements."""
-    # The client puts a table's first line behind the statement it repeats.
-    lines = (_FIRST_LINE.sub("\\1", line) for line in output.splitlines())
-    return "\n".join(line for line in lines if _KEPT.match(line))
-
-
-def _prepare(plan: ClusterPlan, settings: Settings, folder: Path) -> Path:
+def _prepare(plan: ClusterPlan) -> None:
     rest = FlinkRest(plan.rest_url)
     try:
         rest.overview()
@@ -106,12 +103,9 @@ def _prepare(plan: ClusterPlan, settings: Settings, folder: Path) -> Path:
         raise StackError(msg) from None
     finally:
         rest.close()
-    return _write(folder / SESSION_FILE, sql_files.render_session(settings))
-
-
-def _client(plan: ClusterPlan, folder: Path, *arguments: str) -> list[str]:
-    # Without it, what was typed is kept in the person's home folder.
-    return sql_client_argv(plan, *arguments, "-hist", str(folder / "history"))
+    if not (plan.folder / "conf").exists():
+        # A cluster that something else started (containers): the client's own files are missing here.
+        prepare(plan)
 
 
 def _environ(plan: ClusterPlan) -> Mapping[str, str]:
@@ -125,8 +119,3 @@ def _write(path: Path, text: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _complaint(said: str) -> str:
-    lines = said[said.find("[ERROR]") :] if "[ERROR]" in said else said
-    return "\n".join(line for line in lines.splitlines()[:12] if line.strip())

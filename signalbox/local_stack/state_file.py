@@ -27,7 +27,7 @@ class ProcessRecord(_Part):
     """One process. `created_at` (epoch seconds, of the kernel) tells it from a later process with the same pid."""
 
     name: str
-    kind: Literal["supervisor", "broker", "jobmanager", "taskmanager", "agent"]
+    kind: Literal["supervisor", "broker", "jobmanager", "taskmanager", "sql_gateway", "agent"]
     pid: int = 0
     created_at: float = 0.0
     state: ChildState = "starting"
@@ -65,6 +65,8 @@ class StackState(_Part):
     supervisor: ProcessRecord | None = None
     bootstrap_servers: str = ""
     rest_url: str = ""
+    sql_gateway_url: str = ""
+    """Where a SQL Gateway listens, once somebody asked for one."""
     processes: dict[str, ProcessRecord] = Field(default_factory=dict)
     jobs: dict[str, JobRecord] = Field(default_factory=dict)
     events: list[str] = Field(default_factory=list)

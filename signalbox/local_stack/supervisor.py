@@ -18,7 +18,7 @@ from connectors.kafka import KafkaBroker
 from connectors.topic_admin import ensure_topics
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
-from signalbox.local_stack import broker, flink_cluster, state_file
+from signalbox.local_stack import broker, flink_cluster, ports, sql_gateway, state_file
 from signalbox.local_stack.agent_group import AgentGroup
 from signalbox.local_stack.checkpoints import remove_outdated
 from signalbox.local_stack.child import Child
@@ -130,6 +130,7 @@ class Supervisor:
         return children
 
     def _start(self) -> None:
+        sql_gateway.forget(self._layout.home)
         self._save()
         flink_cluster.prepare(self._layout.cluster)
         # The cluster first: formatting the broker's folder for the first time takes about as long as they do to load.
@@ -156,7 +157,21 @@ class Supervisor:
             if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
                 self._look_after_jobs()
         self._tell_when_ready()
+        self._follow_questions()
         self._save()
+
+    def _follow_questions(self) -> None:
+        """Start a SQL Gateway once somebody asked for one: most runs need none, and it costs 0.3 GB."""
+        is_up = any(child.kind == "sql_gateway" for child in self._core)
+        if is_up or self._state.phase != "running" or not sql_gateway.is_wanted(self._layout.home):
+            return
+        cluster, port = self._layout.cluster, ports.free_port()
+        self._state.sql_gateway_url = sql_gateway.url_of(port)
+        child = Child(
+            sql_gateway.NAME, "sql_gateway", lambda: sql_gateway.gateway_spec(cluster, port)
+        )
+        child.start()
+        self._core.append(child)
 
     def _refuse_broken_core(self) -> None:
         # Once the stack ran, a crash is worth a restart; a part that never ran has a cause that a restart keeps.
@@ -241,6 +256,8 @@ class Supervisor:
             )
         self._state.phase = "failed" if problem else "stopped"
         self._state.problem = problem
+        sql_gateway.forget(self._layout.home)
+        self._state.sql_gateway_url = ""
         self._say("stopped")
         self._state.supervisor = None
         self._save()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -120,15 +121,22 @@ class TemporaryCluster:
         }
 
     def run(
-        self, script: Path, settings: Settings | None = None, *, restore_from: str | None = None
+        self,
+        script: Path,
+        settings: Settings | None = None,
+        *,
+        restore_from: str | None = None,
+        arguments: Sequence[str] = (),
     ) -> str:
-        """Submit a Python job, wait until all its tasks run, and return its job id.
+        """Submit a Python job with its arguments, wait until all its tasks run, and return its job id.
 
         Raises:
             StackError: the client failed, or the job did not run in time; with what was said.
         """
         before = {job.id for job in self.rest.jobs()}
-        argv = flink_cluster.run_argv(self.plan, script, restore_from=restore_from)
+        argv = flink_cluster.run_argv(
+            self.plan, script, restore_from=restore_from, arguments=arguments
+        )
         done = subprocess.run(
             argv,
             env=self.environ(settings),

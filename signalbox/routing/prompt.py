@@ -7,7 +7,7 @@ model, but no rule depends on it: the answer is checked against the candidates i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from jinja2 import StrictUndefined
@@ -17,6 +17,7 @@ from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import canonical_json, data_digest
+from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.rules import Rules
 
 MAX_DATA_CHARS: Final = 24_000
@@ -106,7 +107,7 @@ def routing_request(
         data = data[:MAX_DATA_CHARS] + " … (cut)"
     key = data_digest([message.type, sender, message.data, names, rules.digest])
     return ChatRequest(
-        system=_SYSTEM.render(agents=definitions, none=NONE),
+        system=system_prompt(definitions),
         user=_USER.render(
             type=message.type, sender=sender or message.source, data=data, problem=problem
         ),
@@ -124,6 +125,11 @@ def routing_request(
         calibration=calibration.model_dump(),
         cache_key=None if problem else key,
     )
+
+
+def system_prompt(definitions: Sequence[AgentDefinition]) -> str:
+    """Return what a model is told about its task and the agents it may name."""
+    return _SYSTEM.render(agents=definitions, none=NONE)
 
 
 def answer_schema(names: tuple[str, ...]) -> dict[str, Any]:

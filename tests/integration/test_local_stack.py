@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from signalbox.errors import StackError, UsageError
-from signalbox.local_stack import api, ports
+from signalbox.local_stack import api, ports, sql_client
+from signalbox.local_stack.java import find_java
+from signalbox.local_stack.layout import layout_of
 from signalbox.local_stack.status import StackStatus
 from signalbox.settings import Settings
 
@@ -100,6 +102,23 @@ def test_stack_doctor_knows_its_own_ports(stack: Settings) -> None:
 
     assert all(check.ok for check in checks.values()), checks
     assert "used by this stack" in checks["kafka port"].found
+
+
+def test_stack_question_starts_one_gateway_that_stays(stack: Settings) -> None:
+    """The first question makes the supervisor start a SQL Gateway; the next one finds it; `down` ends it (below)."""
+    cluster = layout_of(stack, find_java()).cluster
+
+    def ask() -> list[tuple[object, ...]]:
+        answers = sql_client.ask(cluster, stack, stack.home, "SELECT COUNT(*) FROM outcomes;")
+        return [row for answer in answers for row in answer.rows]
+
+    first = ask()
+    pid = _pid(stack, "sql_gateway")
+    second = ask()
+
+    assert first == second == [("0",)]
+    assert _pid(stack, "sql_gateway") == pid
+    assert api.status(stack).is_healthy
 
 
 @pytest.mark.parametrize("kind", ["agent", "taskmanager"])

@@ -15,12 +15,13 @@ from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment
 from connectors import jars
 from connectors.kafka import KafkaBroker
 from connectors.registry import publish
-from flink_jobs import run_sql, sql_files
+from flink_jobs import model_sql, run_sql, sql_files
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import Identifier
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.java import find_java
 from signalbox.local_stack.temporary import TemporaryBroker
 from signalbox.settings import Settings
@@ -235,6 +236,46 @@ def test_question_is_planned_with_the_columns_that_are_stated(
 
     assert columns_of(session.sql_query(query)) == stated(name)
     assert "Optimized" in session.explain_sql(query)
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize(
+    "name", [name for name in sql_files.names() if not name.startswith("questions/")]
+)
+def test_statements_of_a_job_are_taken_by_flinks_own_parser(name: str, delivery: str) -> None:
+    """Every statement of every file, as a job runs it, is read by Flink itself; the linter passes over what it cannot."""
+    settings = Settings(_env_file=None, delivery=delivery)
+    tables = environment(batch=False)
+    before = () if int(name[:2]) < 40 else sql_files.session_names()
+    for earlier in (other for other in before if other < name):
+        run_sql.execute(tables, sql_files.statements(settings, earlier))
+    generated = model_sql.template_values(settings.model, load_fleets(settings))
+    for statement in sql_files.statements(settings, name, parameters=generated):
+        parse(tables, statement)
+
+
+@pytest.mark.parametrize("name", sql_files.session_names())
+def test_statement_with_a_comma_too_many_is_refused(name: str) -> None:
+    """The check above can fail: a syntax error in any declaration is one for Flink."""
+    broken = [
+        re.sub(r"\n(?=\) WITH|FROM )", ",,\n", statement).replace("SET '", "SET ,'")
+        for statement in sql_files.statements(SETTINGS, name)
+    ]
+    broken = [re.sub(r" LANGUAGE PYTHON$", " LANGUAGE , PYTHON", item) for item in broken]
+
+    for statement in broken:
+        with pytest.raises(Exception, match=r"SQL parse failed|Encountered"):
+            parse(environment(batch=False), statement)
+
+
+def parse(tables: TableEnvironment, statement: str) -> None:
+    """Let Flink's parser read a statement; what later statements need is declared as well."""
+    if statement.startswith(("SET ", "CREATE ")):
+        parsed = tables._j_tenv.getParser().parse(statement)
+        assert len(parsed) == 1
+        run_sql.execute(tables, [statement])
+    else:
+        assert len(tables._j_tenv.getParser().parse(statement)) == 1
 
 
 def test_route_stream_is_planned() -> None:

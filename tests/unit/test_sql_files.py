@@ -75,6 +75,12 @@ class TestSplit:
             "SELECT * FROM t /*+ OPTIONS('a'='b') */",
         )
 
+    def test_split_literals_with_empty_lines_stay_as_they_are(self) -> None:
+        """A prompt in a literal keeps its lines; comments leave no empty ones behind."""
+        text = "SELECT  \n\n-- gone\n  'a  \n\n b' AS x;"
+
+        assert sql_files.split(text) == ("SELECT\n  'a  \n\n b' AS x",)
+
     @given(st.lists(st.from_regex(r"\A[a-z ';]{0,12}\Z"), min_size=1, max_size=5))
     def test_split_any_literals_come_back_as_they_were(self, values: list[str]) -> None:
         """As many statements as there were, each with its own literal, whatever is in it."""
