@@ -17,6 +17,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """Return a secret from its variable, else from its file; None where neither is set. Raises OSError."""
+    if value is not None and value.get_secret_value():
+        return value.get_secret_value()
+    return file.read_text().strip() if file is not None else None
+
+
 class KafkaSettings(_Section):
     """The broker. With `bootstrap_servers` set, an outside broker is used and none is started."""
 
@@ -73,9 +80,7 @@ class ModelSettings(_Section):
         Raises:
             OSError: the file cannot be read.
         """
-        if self.api_key is not None and self.api_key.get_secret_value():
-            return self.api_key.get_secret_value()
-        return self.api_key_file.read_text().strip() if self.api_key_file is not None else None
+        return _secret(self.api_key, self.api_key_file)
 
 
 class RoutingSettings(_Section):
@@ -84,6 +89,88 @@ class RoutingSettings(_Section):
     policy: RoutingPolicy | None = None
     max_waiting: int = Field(5000, ge=1)
     """Calls waiting per subtask before the operator holds back its input."""
+
+
+class LeadSettings(_Section):
+    """What both lead sources do to a lead: fields of a form in other words get the names that the agents know."""
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Top-level field → its name here (`{"jobTitle": "job_title"}`)."""
+
+
+class MongodbSettings(_Section):
+    """The collection whose new documents are leads. Without an address no source runs."""
+
+    uri: SecretStr | None = None
+    uri_file: Path | None = None
+    """A file that holds the address; it may contain a password, so the stack's processes are given this."""
+    database: str = Field("signalbox", min_length=1)
+    collection: str = Field("leads", min_length=1)
+    on_history_lost: Literal["stop", "skip"] = "stop"
+
+    @field_validator("uri", "uri_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is an address."""
+        return self.uri is not None or self.uri_file is not None
+
+    def address(self) -> str | None:
+        """Return the address from `uri`, else from `uri_file`. Raises OSError."""
+        return _secret(self.uri, self.uri_file)
+
+
+class FolderSettings(_Section):
+    """The drop folder for files of leads. Without a path no source runs."""
+
+    path: Path | None = None
+    name: str = Field("folder", pattern=r"^[a-zA-Z0-9._-]{1,64}$")
+    """Tells folders apart on one broker: what was read is remembered under it."""
+    settle_seconds: float = Field(2.0, ge=0, le=3600)
+    """How long size and time of a file must stand still before it is read."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
+class SmtpSettings(_Section):
+    """The server that Send Email hands its mails to. Without a host they stay files in the outbox."""
+
+    host: str | None = None
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    sender: str = "Signalbox <team@signalbox.invalid>"
+    """The From address; the default is of a reserved domain (RFC 2606) and never a real sender."""
+    timeout_seconds: float = Field(10.0, gt=0, le=120)
+    when_uncertain: Literal["hold", "send_again"] = "hold"
+    """What becomes of a mail of which nobody knows whether the server took it."""
+
+    @field_validator("host", "user", "password", "password_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    def secret(self) -> str | None:
+        """Return the password from `password`, else from `password_file`. Raises OSError."""
+        return _secret(self.password, self.password_file)
+
+
+class WebsiteSettings(_Section):
+    """Whether Lead Ingestion reads the website that a lead names."""
+
+    fetch: bool = False
+    timeout_seconds: float = Field(5.0, gt=0, le=60)
+    """For the whole visit: names, redirects, reading."""
+    max_bytes: int = Field(512 * 1024, ge=1024, le=8 * 1024 * 1024)
+    max_redirects: int = Field(3, ge=0, le=10)
 
 
 class Settings(BaseSettings):
@@ -106,6 +193,11 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     model: ModelSettings = ModelSettings()
     routing: RoutingSettings = RoutingSettings()
+    leads: LeadSettings = LeadSettings()
+    mongodb: MongodbSettings = MongodbSettings()
+    folder: FolderSettings = FolderSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    website: WebsiteSettings = WebsiteSettings()
 
     @field_validator("fleets", mode="before")
     @classmethod
