@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,7 +28,7 @@ class StandingFiles:
     def __init__(
         self,
         folder: Path,
-        shelves: Set[str],
+        shelves: AbstractSet[str],
         settle_seconds: float,
         now_seconds: Callable[[], float],
     ) -> None:
@@ -39,7 +40,7 @@ class StandingFiles:
         self._log = structlog.get_logger().bind(source="folder", folder=str(folder))
 
     @property
-    def names(self) -> Set[str]:
+    def names(self) -> AbstractSet[str]:
         """All files of the last look, those that still change included."""
         return self._seen.keys()
 
