@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -70,8 +71,10 @@ class StandingFiles:
         if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
             return None
         if entry.is_file(follow_symlinks=False):
-            seen = entry.stat(follow_symlinks=False)
-            return seen.st_size, seen.st_mtime_ns
+            with suppress(FileNotFoundError):  # taken away since it was listed
+                seen = entry.stat(follow_symlinks=False)
+                return seen.st_size, seen.st_mtime_ns
+            return None
         if entry.name not in self._told:
             self._told.add(entry.name)
             detail = "no plain file; links are not followed, folders not entered"

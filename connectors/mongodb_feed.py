@@ -81,7 +81,10 @@ class ChangeFeed(Protocol):
 class MongoFeed:
     """The real thing, through pymongo, which reconnects by itself after a new primary was elected."""
 
-    def __init__(self, address: str, database: str, collection: str) -> None:
+    def __init__(
+        self, address: str, database: str, collection: str, *, await_ms: int = AWAIT_MS
+    ) -> None:
+        self._await_ms = await_ms
         self._address = address
         self._database = database
         self._collection = collection
@@ -100,7 +103,7 @@ class MongoFeed:
                 [{"$match": {"operationType": {"$in": list(_WATCHED)}}}],
                 # Unlike resume_after it also goes on behind an invalidation.
                 start_after=None if token is None else loads(token),
-                max_await_time_ms=AWAIT_MS,
+                max_await_time_ms=self._await_ms,
             )
         except (PyMongoError, ValueError) as error:
             raise _translated(error) from error

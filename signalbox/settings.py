@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Provider = Literal["embedded", "ollama", "openai"]
 RoutingPolicy = Literal["contract_first", "model_always"]
 Delivery = Literal["at_least_once", "exactly_once"]
+
+
+DEFAULT_SENDER: Final = "Signalbox <team@signalbox.invalid>"
+"""A reserved domain (RFC 2606): nothing sent from here can ever be mistaken for a real sender."""
+
+_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class _Section(BaseModel):
@@ -147,16 +154,35 @@ class SmtpSettings(_Section):
     user: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
-    sender: str = "Signalbox <team@signalbox.invalid>"
-    """The From address; the default is of a reserved domain (RFC 2606) and never a real sender."""
+    sender: str = DEFAULT_SENDER
+    ca_file: Path | None = None
+    """Certificates to trust besides the machine's, in PEM."""
     timeout_seconds: float = Field(10.0, gt=0, le=120)
     when_uncertain: Literal["hold", "send_again"] = "hold"
     """What becomes of a mail of which nobody knows whether the server took it."""
 
-    @field_validator("host", "user", "password", "password_file", mode="before")
+    @field_validator("host", "user", "password", "password_file", "ca_file", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.host is None:
+            return self
+        address = self.sender_address
+        if "@" not in address or address.endswith(".invalid") or not self.sender.isprintable():
+            msg = f"sender {self.sender!r} is no address to send from; set SIGNALBOX_SMTP__SENDER=Team <team@your.domain>"
+            raise ValueError(msg)
+        if self.user is not None and self.security == "none" and self.host not in _THIS_MACHINE:
+            msg = f"security none would send the password to {self.host} readable for all; use starttls or tls"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def sender_address(self) -> str:
+        """The address within `sender`."""
+        return parseaddr(self.sender)[1]
 
     def secret(self) -> str | None:
         """Return the password from `password`, else from `password_file`. Raises OSError."""
