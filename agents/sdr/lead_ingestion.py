@@ -68,8 +68,9 @@ _INTENTS: Final = {
     "Whitepaper": "medium",
 }
 _SOURCES: Final = {
-    False: "Source: the form only; nothing was looked up.",
-    True: "Sources: the form; what the website says about itself is quoted beside this, unchecked.",
+    "unread": "Source: the form only; nothing was looked up.",
+    "problem": "Source: the form only; its website could not be read.",
+    "read": "Sources: the form; what the website says about itself is quoted beside this, unchecked.",
 }
 _MAX_PROBLEM_CHARS: Final = 300
 _MAX_URL_CHARS: Final = 1000
@@ -120,15 +121,15 @@ def report(lead: Mapping[str, Any], website: Mapping[str, Any] | None = None) ->
         "description_words": len(description.split()),
     }
     gaps = _gaps(lead)
-    is_read = website is not None and "problem" not in website
+    fate = "unread" if website is None else "problem" if "problem" in website else "read"
     summary = _summary(lead, contact, company, interest, gaps)
     written = {
-        "source": "form and website" if is_read else "form",
+        "source": "form and website" if fate == "read" else "form",
         "contact": contact,
         "company": company,
         "interest": interest,
         "gaps": gaps,
-        "summary": f"{summary} {_SOURCES[is_read]}",
+        "summary": f"{summary} {_SOURCES[fate]}",
     }
     return written if website is None else {**written, "website": dict(website)}
 
