@@ -21,7 +21,7 @@ _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:
@@ -206,6 +206,7 @@ class Settings(BaseSettings):
         env_prefix="SIGNALBOX_",
         env_nested_delimiter="__",
         env_file=".env",
+        hide_input_in_errors=True,  # what was put in may be a secret
         frozen=True,
         extra="ignore",
     )

@@ -97,4 +97,5 @@ def note(text: str) -> None:
 def _shown(item: Any) -> str:
     # Secrets must not appear in an error either.
     is_secret = _SECRET_NAMES & {str(part) for part in item["loc"]}
-    return "…" if is_secret else repr(item.get("input"))
+    # A section as a whole may have one in it.
+    return "…" if is_secret or isinstance(item.get("input"), dict) else repr(item.get("input"))

@@ -238,6 +238,32 @@ def test_name_with_one_private_address_gets_no_connection(answers: Any) -> None:
     assert attempts == []
 
 
+@pytest.mark.parametrize(
+    ("website", "said"),
+    [
+        ("http://user@acme.example/", "a user name in it"),
+        ("https://:secret@acme.example/", "a user name in it"),
+        ("http://acme.example:8081/", "port 8081"),
+        ("ftp://acme.example/", "only http and https"),
+        ("x" * 501, "501 characters"),
+    ],
+)
+def test_public_name_in_a_wrong_address_gets_no_connection(website: str, said: str) -> None:
+    """Scheme, user name, port and length are judged before anything is resolved."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return [PUBLIC]
+
+    attempts: list[str] = []
+    reader = WebsiteReader(WebsiteSettings(), resolve=resolve)
+    with _connections_watched(attempts), pytest.raises(WebsiteError, match=said):
+        read(reader, website)
+
+    assert (asked, attempts) == ([], [])
+
+
 def test_name_that_rebinds_is_asked_once_and_connected_to_what_was_checked(site: Site) -> None:
     """A name that is public when checked and loopback afterwards: the connection still goes to the public address."""
     attempts: list[str] = []
