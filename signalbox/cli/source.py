@@ -40,10 +40,11 @@ def mongodb() -> None:
         msg = f"{error}; install the extra: pip install 'signalbox[mongodb]'"
         raise ConfigurationError(msg) from None
     where = settings.mongodb
+    records = _records(settings)
     source = MongodbSource(
         MongoFeed(address, where.database, where.collection),
         where.collection,
-        _records(settings),
+        records,
         on_history_lost=where.on_history_lost,
     )
     run(settings, source, f"mongodb/{where.database}.{where.collection}")
@@ -62,7 +63,8 @@ def folder() -> None:
         raise ConfigurationError(msg)
     from connectors.folder import FolderSource  # noqa: PLC0415 (slow to import)
 
-    source = FolderSource(path, _records(settings), settle_seconds=settings.folder.settle_seconds)
+    records = _records(settings)
+    source = FolderSource(path, records, settle_seconds=settings.folder.settle_seconds)
     run(settings, source, f"folder/{settings.folder.name}")
 
 
@@ -70,13 +72,11 @@ def run(settings: Settings, source: LeadSource, name: str) -> None:
     """Run `source` until SIGTERM or SIGINT; `name` is what its progress is kept under."""
     import structlog  # noqa: PLC0415 (with the rest, for the long run)
 
-    from agents.log_lines import configure_logging  # noqa: PLC0415
     from connectors.broker import FencedError  # noqa: PLC0415
     from connectors.lead_source import SourceStoppedError, run_source  # noqa: PLC0415
     from connectors.source_ledger import SourceLedger  # noqa: PLC0415
     from signalbox.local_stack.sources import EXIT_STOPPED  # noqa: PLC0415
 
-    configure_logging()
     events = structlog.get_logger().bind(source=name)
     stopped = stopped_by_signals()
     kafka = settings.kafka
@@ -111,6 +111,9 @@ def stopped_by_signals() -> threading.Event:
 
 
 def _records(settings: Settings) -> LeadRecords:
+    from agents.log_lines import configure_logging  # noqa: PLC0415 (slow to import)
     from connectors.lead_source import LeadRecords  # noqa: PLC0415 (slow to import)
 
+    # Before a source is made: a logger keeps the shape it was made in.
+    configure_logging()
     return LeadRecords(session.now, settings.kafka.topic_prefix, settings.leads.rename)

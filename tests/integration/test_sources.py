@@ -106,6 +106,10 @@ def test_folder_source_killed_again_and_again_sends_every_lead_once(lab: Lab) ->
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(30) == 0
+    last_log = (lab.folder / f"{KILLS}.log").read_text().splitlines()
+    assert {"source.started", "file.done", "source.ended"} <= {
+        orjson.loads(line)["event"] for line in last_log
+    }
     assert killed_halfway > 0
     assert sorted(lead["n"] for lead in lab.leads()) == list(range(LEADS))
 
