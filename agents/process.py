@@ -28,6 +28,8 @@ from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
 from connectors.models import chat_model_from
 from connectors.registry import follow_active_set
+from connectors.smtp import SmtpServer
+from connectors.website import WebsiteReader
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition
@@ -156,6 +158,9 @@ class AgentProcess:
     def _contexts(self, chat_model: ChatModel, producer: Producer) -> ContextFactory:
         outbox_dir = self._settings.home / "outbox"
         outbox_dir.mkdir(parents=True, exist_ok=True)
+        smtp, website = self._settings.smtp, self._settings.website
+        mail_server = SmtpServer(smtp) if smtp.host is not None else None
+        websites = WebsiteReader(website) if website.fetch else None
 
         def context(attempt: Attempt, serving: Serving) -> Context:
             return Context(
@@ -165,6 +170,8 @@ class AgentProcess:
                 outbox_dir=outbox_dir,
                 now=lambda: moment(self._clock),
                 report_status=self._status_reporter(attempt, serving, producer),
+                mail_server=mail_server,
+                websites=websites,
             )
 
         return context

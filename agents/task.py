@@ -13,6 +13,8 @@ from signalbox.contracts.envelope import Envelope
 
 if TYPE_CHECKING:
     from connectors.chat_model import ChatModel
+    from connectors.smtp import SmtpServer
+    from connectors.website import WebsiteReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Context:
         outbox_dir: where effects that must happen once are written (`<home>/outbox`); exists.
         now: the moment, in UTC. Handlers read no other clock.
         report_status: sends one `task.status`; use `status`.
+        mail_server: where mails are handed over; None where they stay files.
+        websites: reads public websites; None where that is switched off.
     """
 
     agent: str
@@ -57,6 +61,8 @@ class Context:
     outbox_dir: Path
     now: Callable[[], datetime]
     report_status: Callable[[str], Awaitable[None]]
+    mail_server: SmtpServer | None = None
+    websites: WebsiteReader | None = None
 
     async def status(self, text: str) -> None:
         """Tell the conversation that work goes on; it extends the task's deadline.

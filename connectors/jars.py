@@ -6,11 +6,12 @@ downloads in parallel, a second one touches neither the network nor the hashes.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def locked(section: str) -> tuple[Jar, ...]:
-    """Return the jars of one section of `jars.lock`: `kafka` (the broker) or `flink` (what the wheel lacks)."""
+    """Return the jars of one section of `jars.lock`: `kafka` (the broker), `flink` (what the wheel lacks), others."""
     jars: list[Jar] = []
     current = ""
     for line in LOCK_FILE.read_text(encoding="utf-8").splitlines():
@@ -137,3 +138,19 @@ def _fetch(jar: Jar, scratch: Path) -> Path:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Copy the jars of one section into a folder: `python -m connectors.jars SECTION FOLDER`."""
+    parser = argparse.ArgumentParser(prog="python -m connectors.jars", description=main.__doc__)
+    parser.add_argument("section")
+    parser.add_argument("folder", type=Path)
+    chosen = parser.parse_args(arguments)
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    jars = locked(chosen.section)
+    for jar, path in zip(jars, ensure(chosen.section), strict=True):
+        shutil.copyfile(path, chosen.folder / jar.file_name)
+
+
+if __name__ == "__main__":
+    main()

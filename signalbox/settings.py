@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Provider = Literal["embedded", "ollama", "openai"]
@@ -13,8 +14,21 @@ RoutingPolicy = Literal["contract_first", "model_always"]
 Delivery = Literal["at_least_once", "exactly_once"]
 
 
+DEFAULT_SENDER: Final = "Signalbox <team@signalbox.invalid>"
+"""A reserved domain (RFC 2606): nothing sent from here can ever be mistaken for a real sender."""
+
+_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """Return a secret from its variable, else from its file; None where neither is set. Raises OSError."""
+    if value is not None and value.get_secret_value():
+        return value.get_secret_value()
+    return file.read_text().strip() if file is not None else None
 
 
 class KafkaSettings(_Section):
@@ -73,9 +87,7 @@ class ModelSettings(_Section):
         Raises:
             OSError: the file cannot be read.
         """
-        if self.api_key is not None and self.api_key.get_secret_value():
-            return self.api_key.get_secret_value()
-        return self.api_key_file.read_text().strip() if self.api_key_file is not None else None
+        return _secret(self.api_key, self.api_key_file)
 
 
 class RoutingSettings(_Section):
@@ -86,6 +98,107 @@ class RoutingSettings(_Section):
     """Calls waiting per subtask before the operator holds back its input."""
 
 
+class LeadSettings(_Section):
+    """What both lead sources do to a lead: fields of a form in other words get the names that the agents know."""
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Top-level field → its name here (`{"jobTitle": "job_title"}`)."""
+
+
+class MongodbSettings(_Section):
+    """The collection whose new documents are leads. Without an address no source runs."""
+
+    uri: SecretStr | None = None
+    uri_file: Path | None = None
+    """A file that holds the address; it may contain a password, so the stack's processes are given this."""
+    database: str = Field("signalbox", min_length=1)
+    collection: str = Field("leads", min_length=1)
+    on_history_lost: Literal["stop", "skip"] = "stop"
+
+    @field_validator("uri", "uri_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is an address."""
+        return self.uri is not None or self.uri_file is not None
+
+    def address(self) -> str | None:
+        """Return the address from `uri`, else from `uri_file`. Raises OSError."""
+        return _secret(self.uri, self.uri_file)
+
+
+class FolderSettings(_Section):
+    """The drop folder for files of leads. Without a path no source runs."""
+
+    path: Path | None = None
+    name: str = Field("folder", pattern=r"^[a-zA-Z0-9._-]{1,64}$")
+    """Tells folders apart on one broker: what was read is remembered under it."""
+    settle_seconds: float = Field(2.0, ge=0, le=3600)
+    """How long size and time of a file must stand still before it is read."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
+class SmtpSettings(_Section):
+    """The server that Send Email hands its mails to. Without a host they stay files in the outbox."""
+
+    host: str | None = None
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    sender: str = DEFAULT_SENDER
+    ca_file: Path | None = None
+    """Certificates to trust besides the machine's, in PEM."""
+    timeout_seconds: float = Field(10.0, gt=0, le=120)
+    when_uncertain: Literal["hold", "send_again"] = "hold"
+    """What becomes of a mail of which nobody knows whether the server took it."""
+
+    @field_validator("host", "user", "password", "password_file", "ca_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.host is None:
+            return self
+        address = self.sender_address
+        if "@" not in address or address.endswith(".invalid") or not self.sender.isprintable():
+            msg = f"sender {self.sender!r} is no address to send from; set SIGNALBOX_SMTP__SENDER=Team <team@your.domain>"
+            raise ValueError(msg)
+        if self.user is not None and self.security == "none" and self.host not in _THIS_MACHINE:
+            msg = f"security none would send the password to {self.host} readable for all; use starttls or tls"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def sender_address(self) -> str:
+        """The address within `sender`."""
+        return parseaddr(self.sender)[1]
+
+    def secret(self) -> str | None:
+        """Return the password from `password`, else from `password_file`. Raises OSError."""
+        return _secret(self.password, self.password_file)
+
+
+class WebsiteSettings(_Section):
+    """Whether Lead Ingestion reads the website that a lead names."""
+
+    fetch: bool = False
+    timeout_seconds: float = Field(5.0, gt=0, le=60)
+    """For the whole visit: names, redirects, reading."""
+    max_bytes: int = Field(512 * 1024, ge=1024, le=8 * 1024 * 1024)
+    max_redirects: int = Field(3, ge=0, le=10)
+
+
 class Settings(BaseSettings):
     """All settings. `Settings()` reads the environment; pass values to override in tests."""
 
@@ -93,6 +206,7 @@ class Settings(BaseSettings):
         env_prefix="SIGNALBOX_",
         env_nested_delimiter="__",
         env_file=".env",
+        hide_input_in_errors=True,  # what was put in may be a secret
         frozen=True,
         extra="ignore",
     )
@@ -106,6 +220,11 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     model: ModelSettings = ModelSettings()
     routing: RoutingSettings = RoutingSettings()
+    leads: LeadSettings = LeadSettings()
+    mongodb: MongodbSettings = MongodbSettings()
+    folder: FolderSettings = FolderSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    website: WebsiteSettings = WebsiteSettings()
 
     @field_validator("fleets", mode="before")
     @classmethod

@@ -1,12 +1,14 @@
 """Lead Ingestion: tidies a lead and writes what can be known about it as a research report.
 
-Takes `lead.submitted`, answers `lead.enriched`. It reads the form only, and the report says so: no website is fetched.
+Takes `lead.submitted`, answers `lead.enriched`. It reads the form, and where `website.fetch` is on also the page the
+lead names. What that says is quoted, marked as untrusted, and used for nothing here: a website cannot raise a score.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from agents.result import Reply
@@ -18,6 +20,7 @@ from agents.sdr.lead import (
     website_domain,
 )
 from agents.task import Context, Task
+from connectors.website import WebsiteError, WebsiteReader
 
 # The first row whose words stand in the title wins, so the senior ones come first.
 _SENIORITIES: Final = (
@@ -64,17 +67,40 @@ _INTENTS: Final = {
     "Webinar": "medium",
     "Whitepaper": "medium",
 }
+_SOURCES: Final = {
+    "unread": "Source: the form only; nothing was looked up.",
+    "problem": "Source: the form only; its website could not be read.",
+    "read": "Sources: the form; what the website says about itself is quoted beside this, unchecked.",
+}
+_MAX_PROBLEM_CHARS: Final = 300
+_MAX_URL_CHARS: Final = 1000
 _WORD: Final = re.compile(r"[a-z]+")
 
 
-def enrich(task: Task, context: Context) -> Reply:
-    """Answer `{lead, report}`; the same lead always gives the same report."""
+async def enrich(task: Task, context: Context) -> Reply:
+    """Answer `{lead, report}`; the same lead and website always give the same report."""
     lead = normalise(task.data["lead"])
-    return Reply(data={"lead": lead, "report": report(lead)})
+    website = await _website(lead, context.websites)
+    return Reply(data={"lead": lead, "report": report(lead, website)})
 
 
-def report(lead: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the report of a normalised `lead`."""
+async def _website(
+    lead: Mapping[str, Any], websites: WebsiteReader | None
+) -> dict[str, Any] | None:
+    named = lead.get("company_website")
+    if websites is None or not named:
+        return None
+    marked = {"source": "website", "is_trusted": False, "url": str(named)}
+    try:
+        page = await websites.read(str(named))
+    except WebsiteError as error:
+        # A lead whose website is down, or is a trap, is a lead all the same.
+        return {**marked, "problem": str(error)[:_MAX_PROBLEM_CHARS]}
+    return {**marked, "url": page.url[:_MAX_URL_CHARS], **asdict(page.text)}
+
+
+def report(lead: Mapping[str, Any], website: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Write the report of a normalised `lead`, and what its website says about itself beside it."""
     title = str(lead["job_title"])
     description = str(lead.get("project_description", ""))
     domain = own_domain(lead["email"])
@@ -95,14 +121,17 @@ def report(lead: Mapping[str, Any]) -> dict[str, Any]:
         "description_words": len(description.split()),
     }
     gaps = _gaps(lead)
-    return {
-        "source": "form",
+    fate = "unread" if website is None else "problem" if "problem" in website else "read"
+    summary = _summary(lead, contact, company, interest, gaps)
+    written = {
+        "source": "form and website" if fate == "read" else "form",
         "contact": contact,
         "company": company,
         "interest": interest,
         "gaps": gaps,
-        "summary": _summary(lead, contact, company, interest, gaps),
+        "summary": f"{summary} {_SOURCES[fate]}",
     }
+    return written if website is None else {**written, "website": dict(website)}
 
 
 def topics_of(text: str) -> list[str]:
@@ -145,5 +174,4 @@ def _summary(
     ]
     if gaps:
         parts.append(f"Missing: {', '.join(gaps)}.")
-    parts.append("Source: the form only; nothing was looked up.")
     return " ".join(parts)

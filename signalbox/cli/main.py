@@ -38,6 +38,12 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "agents": _Entry(
         "signalbox.cli.agents", "List, validate, apply, remove agents.", _FLEET, is_group=True
     ),
+    "source": _Entry(
+        "signalbox.cli.source", "Read leads from MongoDB or a folder.", _FLEET, is_group=True
+    ),
+    "outbox": _Entry(
+        "signalbox.cli.outbox", "List mails, send those that are due.", _FLEET, is_group=True
+    ),
     "sql": _Entry(
         "signalbox.cli.sql", "Render the SQL, open Flink's client.", _FLEET, is_group=True
     ),

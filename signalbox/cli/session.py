@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -17,6 +17,8 @@ from signalbox.settings import Settings
 
 if TYPE_CHECKING:
     from connectors.broker import Broker
+
+_SECRET_NAMES: Final = frozenset({"api_key", "password", "uri"})
 
 
 def load_settings() -> Settings:
@@ -94,4 +96,6 @@ def note(text: str) -> None:
 
 def _shown(item: Any) -> str:
     # Secrets must not appear in an error either.
-    return "…" if "api_key" in item["loc"] else repr(item.get("input"))
+    is_secret = _SECRET_NAMES & {str(part) for part in item["loc"]}
+    # A section as a whole may have one in it.
+    return "…" if is_secret or isinstance(item.get("input"), dict) else repr(item.get("input"))

@@ -11,7 +11,7 @@ from signalbox.local_stack.backoff import Backoff
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec, kill_group
 from signalbox.local_stack.state_file import ChildState, ProcessRecord, record_process
 
-Kind = Literal["broker", "jobmanager", "taskmanager", "sql_gateway", "agent"]
+Kind = Literal["broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source"]
 _KILLED_EXIT_CODES: Final = {-int(number): number.name for number in signal.Signals}
 
 
@@ -23,6 +23,7 @@ class Child:
         kind: which part of the stack it is.
         make_spec: how to run it, asked again before each start.
         backoff: the waits between a crash and the next start.
+        final_codes: exit codes after which it is not started again: a person must decide first.
         now: a monotonic clock, seconds.
     """
 
@@ -33,6 +34,7 @@ class Child:
         make_spec: Callable[[], ProcessSpec],
         *,
         backoff: Backoff | None = None,
+        final_codes: frozenset[int] = frozenset(),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -42,6 +44,7 @@ class Child:
         self.process: ManagedProcess | None = None
         self._make_spec = make_spec
         self._backoff = backoff or Backoff()
+        self._final_codes = final_codes
         self._now = now
         self._started_at = 0.0
         self._start_at = 0.0
@@ -66,6 +69,11 @@ class Child:
         if self.process is None or self.state in {"stopped", "restarting"}:
             return None
         if (code := self.process.exit_code()) is not None:
+            if code in self._final_codes:
+                self.state = "stopped"
+                return self.process.trouble(
+                    f"ended with {_describe(code)} and is not started again"
+                )
             return self._crashed(f"ended with {_describe(code)}")
         if self.state == "starting":
             return self._look_if_ready(self.process)

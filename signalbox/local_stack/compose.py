@@ -11,11 +11,14 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from connectors import jars
+from signalbox.local_stack import compose_mongodb
 from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
+from signalbox.local_stack.environment import environment_of
 from signalbox.settings import Settings
 
 PLATFORM: Final = "linux/amd64"
 HOME: Final = "/var/lib/signalbox"
+DROP_FOLDER: Final = "/leads"
 BROKER_PORT: Final = 19092
 """The broker's port inside the containers' network; outside it is `SIGNALBOX_KAFKA__PORT` on loopback."""
 
@@ -25,6 +28,10 @@ HEADER: Final = """\
 #
 #   docker compose up --build              everything
 #   docker compose --profile ollama up     with an Ollama beside it (SIGNALBOX_MODEL__PROVIDER=ollama)
+#   docker compose --profile mongodb up    with MongoDB and Kafka Connect's MongoDB source: documents become leads
+#   docker compose --profile sources up    with our own sources: MongoDB (exactly once), drop folder, due mails
+#
+# Not mongodb's Connect and our MongoDB source on one collection: each lead would come twice.
 #
 # Written by `python -m signalbox.local_stack.compose`; change that, not this.
 """
@@ -83,6 +90,7 @@ def compose_file() -> dict[str, Any]:
             },
             "agents": {
                 **_ours("agents"),
+                "environment": {**settings_environment(), **smtp_environment()},
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
                 "stop_grace_period": "20s",
             },
@@ -93,8 +101,29 @@ def compose_file() -> dict[str, Any]:
                 "volumes": ["ollama-models:/root/.ollama"],
                 "restart": "unless-stopped",
             },
+            "sources": {
+                **_ours("sources"),
+                "profiles": ["sources"],
+                "environment": {
+                    **settings_environment(),
+                    **smtp_environment(),
+                    **sources_environment(),
+                },
+                "volumes": [
+                    f"signalbox-state:{HOME}",
+                    f"${{SIGNALBOX_FOLDER__PATH:-./leads}}:{DROP_FOLDER}",
+                ],
+                "depends_on": {"jobs": {"condition": "service_started"}},
+            },
+            **compose_mongodb.services(_ours("jobs"), kafka_image(), _healthcheck),
         },
-        "volumes": {"kafka-data": {}, "signalbox-state": {}, "ollama-models": {}},
+        "volumes": {
+            "kafka-data": {},
+            "signalbox-state": {},
+            "ollama-models": {},
+            **compose_mongodb.VOLUMES,
+        },
+        "configs": compose_mongodb.configs(f"kafka:{BROKER_PORT}"),
     }
 
 
@@ -140,6 +169,29 @@ def settings_environment() -> dict[str, str]:
         "SIGNALBOX_HOME": HOME,
         "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": f"kafka:{BROKER_PORT}",
         **{key: f"${{{key}:-{default}}}" for key, default in chosen.items()},
+    }
+
+
+def sources_environment() -> dict[str, str]:
+    """Return what the sources need besides: nothing runs but what a person sets, the drop folder excepted."""
+    passed_on = ("MONGODB__URI", "MONGODB__DATABASE", "MONGODB__COLLECTION")
+    defaults = environment_of(Settings.model_construct())
+    return {
+        "SIGNALBOX_FOLDER__PATH": DROP_FOLDER,
+        **{
+            key: f"${{{key}:-{defaults.get(key, '')}}}"
+            for key in (f"SIGNALBOX_{name}" for name in passed_on)
+        },
+    }
+
+
+def smtp_environment() -> dict[str, str]:
+    """Return the mail server of the person's environment; Send Email runs in `agents`, due mails in `sources`."""
+    names = ("HOST", "PORT", "SECURITY", "USER", "PASSWORD", "SENDER")
+    defaults = environment_of(Settings.model_construct())
+    return {
+        key: f"${{{key}:-{defaults.get(key, '')}}}"
+        for key in (f"SIGNALBOX_SMTP__{n}" for n in names)
     }
 
 

@@ -1,4 +1,4 @@
-"""The model's key as a file that only its owner reads, instead of a variable in every process's environment.
+"""Secrets as files that only their owner reads, instead of variables in every process's environment.
 
 Flink and Beam log the environment of the Python workers they start, and `ps` shows it; a path in it gives nothing away.
 """
@@ -13,16 +13,29 @@ from signalbox.settings import Settings
 
 KEY_FILE: Final = "secrets/model_api_key"
 
+_SECRETS: Final = (
+    ("model", "api_key", KEY_FILE),
+    ("mongodb", "uri", "secrets/mongodb_uri"),
+    ("smtp", "password", "secrets/smtp_password"),
+)
+"""Section, setting, file under home. Each setting has a second one beside it, `<setting>_file`."""
+
 
 def with_key_in_file(settings: Settings, home: Path) -> Settings:
-    """Return `settings` with the key moved to a file under `home`, mode 0600; without a key they stay as they are."""
-    key = settings.model.api_key
-    path = (home / KEY_FILE).absolute()
-    if key is None or not key.get_secret_value():
+    """Return `settings` with each secret moved to a file under `home`, mode 0600; what is not set stays as it is."""
+    for section, name, file in _SECRETS:
+        settings = _moved(settings, section, name, (home / file).absolute())
+    return settings
+
+
+def _moved(settings: Settings, section: str, name: str, path: Path) -> Settings:
+    values = getattr(settings, section)
+    secret = getattr(values, name)
+    if secret is None or not secret.get_secret_value():
         return settings
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(key.get_secret_value())
-    model = settings.model.model_copy(update={"api_key": None, "api_key_file": path})
-    return settings.model_copy(update={"model": model})
+        file.write(secret.get_secret_value())
+    changed = values.model_copy(update={name: None, f"{name}_file": path})
+    return settings.model_copy(update={section: changed})

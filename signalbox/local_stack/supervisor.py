@@ -27,6 +27,7 @@ from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.job import Job
 from signalbox.local_stack.jobs import job_plans
 from signalbox.local_stack.layout import Layout
+from signalbox.local_stack.sources import source_children
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
 
 TURN_SECONDS: Final = 0.1
@@ -36,9 +37,9 @@ SAVEPOINT_SECONDS: Final = 8.0
 SAVEPOINT_RETRY_SECONDS: Final = 0.3
 
 Report = Callable[[str], None]
-Part = Literal["cluster", "jobs", "agents"]
-ALL_PARTS: Final[frozenset[Part]] = frozenset({"cluster", "jobs", "agents"})
-"""Broker and Flink; topics, definitions and jobs; agents. Containers run one part each, `up` all of them."""
+Part = Literal["cluster", "jobs", "agents", "sources"]
+ALL_PARTS: Final[frozenset[Part]] = frozenset({"cluster", "jobs", "agents", "sources"})
+"""Broker and Flink; topics, definitions and jobs; agents; ways in and out. Containers run one part each, `up` all."""
 
 
 class Supervisor:
@@ -67,6 +68,7 @@ class Supervisor:
         self._broker_client = KafkaBroker(layout.settings.kafka.servers)
         self._agents = AgentGroup(layout, self._broker_client, self._say)
         self._core = self._core_children() if "cluster" in parts else []
+        self._sources = source_children(layout) if "sources" in parts else []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
         self._is_provisioned = "jobs" not in parts
         self._due: dict[str, float] = {}
@@ -144,7 +146,7 @@ class Supervisor:
         if self._agents.has_ended():
             # An agent that was removed ends by itself: no crash, and nothing to start again.
             self._follow_registry()
-        for child in [*self._core, *self._agents.children.values()]:
+        for child in self._children():
             self._say(child.step())
         if self._state.phase == "starting":
             self._refuse_broken_core()
@@ -152,6 +154,7 @@ class Supervisor:
         if not self._is_provisioned and self._is_up("broker"):
             self._provision()
         if self._is_provisioned:
+            self._start_sources()
             if "agents" in self._parts and self._is_due("agents", AGENTS_EVERY_SECONDS):
                 self._follow_registry()
             if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
@@ -192,10 +195,19 @@ class Supervisor:
         )
         self._is_provisioned = True
 
+    def _start_sources(self) -> None:
+        # After the topics; once: what ends later is started again, or for good, by its own step.
+        for child in self._sources:
+            if child.process is None and child.state == "stopped":
+                child.start()
+
+    def _children(self) -> list[Child]:
+        return [*self._core, *self._sources, *self._agents.children.values()]
+
     def _tell_when_ready(self) -> None:
         if self._state.phase != "starting" or not self._is_provisioned:
             return
-        children = [*self._core, *self._agents.children.values()]
+        children = [*self._core, *self._agents.children.values()]  # messages flow without sources
         if "agents" in self._parts and not self._agents.children:
             return
         if any(child.state != "running" for child in children):
@@ -239,7 +251,9 @@ class Supervisor:
         self._state.phase = "stopping"
         self._say("stopping")
         self._save()
-        agents = self._agents.everyone()
+        agents = [*self._sources, *self._agents.everyone()]
+        for child in self._sources:
+            child.ask_to_stop()
         self._agents.ask_to_stop()
         with ThreadPoolExecutor(max_workers=16) as pool:
             for sentence in pool.map(self._stop_job, self._jobs):
@@ -300,7 +314,7 @@ class Supervisor:
             self._report(sentence)
 
     def _save(self) -> None:
-        everyone = [*self._core, *self._agents.everyone()]
+        everyone = [*self._core, *self._sources, *self._agents.everyone()]
         self._state.processes = {child.name: child.record() for child in everyone}
         for job in self._jobs:
             job.record.is_running = job.state == "running"

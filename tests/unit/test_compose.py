@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from signalbox.local_stack import compose, container
+from signalbox.local_stack import compose, compose_mongodb, container
 from signalbox.local_stack.broker import BROKER_PROPERTIES
 from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.flink_cluster import jobmanager_spec, prepare, taskmanager_spec
@@ -19,7 +19,7 @@ from signalbox.local_stack.java import Java
 from signalbox.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-OURS = ("jobmanager", "taskmanager", "jobs", "agents")
+OURS = ("jobmanager", "taskmanager", "jobs", "agents", "sources")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,8 @@ def test_compose_service_runs_a_role_with_settings_that_exist(file: Any, service
         f"SIGNALBOX_MODEL__{name}" for name in ("BASE_URL", "NAME", "API_KEY")
     }
     known.add("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS")
+    known |= {f"SIGNALBOX_SMTP__{name}" for name in ("HOST", "USER", "PASSWORD")}
+    known |= {"SIGNALBOX_MONGODB__URI", "SIGNALBOX_FOLDER__PATH"}
 
     assert found["command"] == [service]
     assert service in container.ROLES
@@ -95,17 +97,51 @@ def test_compose_ports_are_open_on_loopback_only(file: Any) -> None:
     """No service can be reached from another machine."""
     ports = [port for service in file["services"].values() for port in service.get("ports", ())]
 
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_compose_ollama_starts_only_when_asked(file: Any) -> None:
-    """Ollama is a profile; everything else starts by default."""
+def test_compose_profiles_start_only_when_asked(file: Any) -> None:
+    """Ollama, MongoDB with Connect, and our sources are profiles; everything else starts by default."""
     profiles = {name: service.get("profiles", []) for name, service in file["services"].items()}
+    asked = {name: profile for name, profile in profiles.items() if profile}
 
-    assert profiles.pop("ollama") == ["ollama"]
-    assert not any(profiles.values())
-    assert set(profiles) == {"kafka", *OURS}
+    assert asked == {
+        "ollama": ["ollama"],
+        "sources": ["sources"],
+        **{name: ["mongodb"] for name in ("mongodb", "connect-plugins", "connect")},
+    }
+    assert profiles.keys() - asked.keys() == {"kafka", *OURS} - {"sources"}
+
+
+def test_compose_secrets_of_sources_stay_with_those_who_need_them(file: Any) -> None:
+    """Flink logs its workers' environment: neither the mail password nor MongoDB's address is in it."""
+    for service in ("jobmanager", "taskmanager", "jobs"):
+        environment = file["services"][service]["environment"]
+        assert not {"SIGNALBOX_SMTP__PASSWORD", "SIGNALBOX_MONGODB__URI"} & environment.keys()
+
+
+def test_connect_reads_the_plugin_and_files_it_is_given(file: Any) -> None:
+    """Connect's command, files, plugin folder and database are those of the services beside it."""
+    connect, mongodb = file["services"]["connect"], file["services"]["mongodb"]
+    files = {
+        config["target"]: file["configs"][config["source"]]["content"]
+        for config in connect["configs"]
+    }
+    worker, source = (_properties(files[path]) for path in connect["command"][1:])
+
+    assert connect["image"] == file["services"]["kafka"]["image"]
+    assert worker["plugin.path"] == file["services"]["connect-plugins"]["command"][1]
+    assert worker["bootstrap.servers"] == "kafka:19092"
+    assert source == compose_mongodb.CONNECTOR
+    assert "rs0" in mongodb["command"]
+    assert "rs0" in source["connection.uri"]
+    assert connect["depends_on"]["connect-plugins"]["condition"] == "service_completed_successfully"
+
+
+def _properties(text: str) -> dict[str, str]:
+    # As compose and Java read it.
+    return dict(line.split("=", 1) for line in text.replace("$$", "$").splitlines())
 
 
 def test_container_cluster_has_the_flink_options_of_the_local_one(

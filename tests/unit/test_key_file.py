@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
+from signalbox.local_stack import key_file
 from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.key_file import with_key_in_file
-from signalbox.settings import ModelSettings, Settings
+from signalbox.settings import ModelSettings, MongodbSettings, Settings, SmtpSettings
 
 KEY = "canary-91c2"
 
@@ -39,3 +40,31 @@ def test_no_key_leaves_no_file(tmp_path):
     for settings in (Settings(), with_key("")):
         assert with_key_in_file(settings, tmp_path).model.key() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_secret_of_the_settings_travels_as_a_file(tmp_path):
+    """The mail password and MongoDB's address are in no variable either, and read back the same."""
+    settings = Settings(
+        mongodb=MongodbSettings(uri=SecretStr(f"mongodb://u:{KEY}@h/")),
+        smtp=SmtpSettings(host="h", sender="a@b.example", user="u", password=SecretStr(KEY)),
+    )
+
+    moved = with_key_in_file(settings, tmp_path)
+
+    assert KEY not in str(environment_of(moved))
+    assert moved.mongodb.address() == f"mongodb://u:{KEY}@h/"
+    assert moved.smtp.secret() == KEY
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()} == {0o600}
+
+
+def test_every_secret_setting_is_one_that_travels_as_a_file():
+    """A new secret cannot be forgotten: each SecretStr has a `_file` beside it and is moved there."""
+    found = {
+        (section, name)
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for name, inner in field.annotation.model_fields.items()
+        if "SecretStr" in str(inner.annotation)
+    }
+
+    assert found == {(section, name) for section, name, _ in key_file._SECRETS}
