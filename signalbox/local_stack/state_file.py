@@ -27,7 +27,9 @@ class ProcessRecord(_Part):
     """One process. `created_at` (epoch seconds, of the kernel) tells it from a later process with the same pid."""
 
     name: str
-    kind: Literal["supervisor", "broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source"]
+    kind: Literal[
+        "supervisor", "broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source"
+    ]
     pid: int = 0
     created_at: float = 0.0
     state: ChildState = "starting"
