@@ -48,6 +48,7 @@ def environ(topics: Topics, cluster: TemporaryCluster) -> dict[str, str]:
         "SIGNALBOX_HOME": str(cluster.plan.folder.parent),
         "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": topics.settings.kafka.servers,
         "SIGNALBOX_KAFKA__TOPIC_PREFIX": topics.prefix,
+        "SIGNALBOX_KAFKA__GROUP_PREFIX": topics.settings.kafka.group_prefix or "",
         "SIGNALBOX_FLINK__REST_PORT": str(cluster.plan.rest_port),
     }
     return {**os.environ, **variables}
