@@ -11,7 +11,9 @@ import kafka
 import kafka.admin
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from signalbox.errors import StackError
+from connectors.kafka_security import python_options
+from signalbox.errors import ConfigurationError, StackError
+from signalbox.kafka_settings import PLAINTEXT, KafkaSecuritySettings
 from signalbox.topics import TOPICS, TopicSpec, agent_tasks, full_name, spec_of
 
 _CREATE_TIMEOUT_MS: Final = 20_000
@@ -50,6 +52,7 @@ def ensure_topics(
     prefix: str = "",
     agents: Iterable[str] = (),
     fixed: bool = True,
+    security: KafkaSecuritySettings = PLAINTEXT,
 ) -> TopicReport:
     """Create the topics that are missing: all fixed ones (unless not `fixed`) and those of `agents`.
 
@@ -61,7 +64,7 @@ def ensure_topics(
     names = [*(TOPICS if fixed else ()), *(agent_tasks(agent) for agent in agents)]
     specs = {full_name(prefix, name): spec_of(name) for name in names}
     try:
-        admin = _AdminClient(bootstrap_servers=bootstrap_servers)
+        admin = _AdminClient(bootstrap_servers=bootstrap_servers, **python_options(security))
         try:
             return _ensure(admin, specs)
         finally:
@@ -71,18 +74,42 @@ def ensure_topics(
         raise StackError(msg) from error
 
 
-def answers(bootstrap_servers: str, *, timeout_ms: int = 3000) -> bool:
+def answers(
+    bootstrap_servers: str,
+    *,
+    timeout_ms: int = 3000,
+    security: KafkaSecuritySettings = PLAINTEXT,
+) -> bool:
     """Return whether a broker answers there."""
+    return complaint(bootstrap_servers, timeout_ms=timeout_ms, security=security) is None
+
+
+def complaint(
+    bootstrap_servers: str,
+    *,
+    timeout_ms: int = 3000,
+    security: KafkaSecuritySettings = PLAINTEXT,
+) -> str | None:
+    """Return why no broker answers there (nobody listens, the login or certificate is refused); None where one does."""
     try:
-        admin = _AdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=timeout_ms)
-    except (KafkaError, OSError, ValueError):
-        return False
+        admin = _AdminClient(
+            bootstrap_servers=bootstrap_servers,
+            request_timeout_ms=timeout_ms,
+            bootstrap_timeout_ms=timeout_ms,
+            **python_options(security),
+        )
+    except (KafkaError, OSError, ValueError, ConfigurationError) as error:
+        return _said(error)
     try:
-        return bool(admin.describe_cluster()["brokers"])
-    except KafkaError:
-        return False
+        return None if admin.describe_cluster()["brokers"] else "it names no broker"
+    except KafkaError as error:
+        return _said(error)
     finally:
         admin.close()
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _ensure(admin: Any, specs: dict[str, TopicSpec]) -> TopicReport:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from connectors.kafka_security import java_properties
 from signalbox.contracts.dead_letter import MAX_RAW_BYTES
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
@@ -79,7 +80,7 @@ def variables(
         "topic_prefix": settings.kafka.topic_prefix,
         "group_prefix": settings.kafka.group_prefix,
         "delivery": settings.delivery,
-        "kafka_properties": {},
+        "kafka_properties": java_properties(settings.kafka.security),
         "broker_parameter": BROKER_PARAMETER,
         "prefix_parameter": PREFIX_PARAMETER,
         "max_admitted_bytes": MAX_ADMITTED_BYTES,

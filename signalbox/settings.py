@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from signalbox.kafka_settings import KafkaSettings
+
 Provider = Literal["embedded", "ollama", "openai"]
 RoutingPolicy = Literal["contract_first", "model_always"]
 Delivery = Literal["at_least_once", "exactly_once"]
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSettings(_Section):
-    """The broker. With `bootstrap_servers` set, an outside broker is used and none is started."""
-
-    port: int = Field(9092, ge=1, le=65535)
-    bootstrap_servers: str | None = None
-    topic_prefix: str = Field("", pattern=r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,60}[._-])?$")
-    group_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,64}$")
-
-    @property
-    def servers(self) -> str:
-        """`host:port[,…]` to connect to."""
-        return self.bootstrap_servers or f"127.0.0.1:{self.port}"
 
 
 class FlinkSettings(_Section):
@@ -95,6 +84,8 @@ class Settings(BaseSettings):
         env_file=".env",
         frozen=True,
         extra="ignore",
+        # What is wrong with a setting may be a password; the command line shows values itself, secrets excepted.
+        hide_input_in_errors=True,
     )
 
     home: Path = Path(".signalbox")
@@ -113,3 +104,15 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+
+def without_secrets(settings: _Settings) -> _Settings:
+    """Return `settings` with every secret unset, in every section; files that hold one stay named."""
+    update: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            update[name] = None
+        elif isinstance(value, BaseModel):
+            update[name] = without_secrets(value)
+    return settings.model_copy(update=update)

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import ConfigurationError
 from signalbox.settings import Settings
+
+_SECRETS: Final = frozenset({"api_key", "password"})
 
 if TYPE_CHECKING:
     from connectors.broker import Broker
@@ -45,7 +47,7 @@ def open_broker(settings: Settings) -> Broker:
     """Return the Kafka that the settings name; nothing is connected yet."""
     from connectors.kafka import KafkaBroker  # noqa: PLC0415 (slow to import)
 
-    return KafkaBroker(settings.kafka.servers)
+    return KafkaBroker.of(settings.kafka)
 
 
 def read_active(settings: Settings) -> ActiveSet:
@@ -69,7 +71,13 @@ def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
     from connectors.topic_admin import ensure_topics  # noqa: PLC0415 (slow to import)
 
     kafka = settings.kafka
-    ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=agents, fixed=False)
+    ensure_topics(
+        kafka.servers,
+        prefix=kafka.topic_prefix,
+        agents=agents,
+        fixed=False,
+        security=kafka.security,
+    )
 
 
 def now() -> datetime:
@@ -94,4 +102,6 @@ def note(text: str) -> None:
 
 def _shown(item: Any) -> str:
     # Secrets must not appear in an error either.
-    return "…" if "api_key" in item["loc"] else repr(item.get("input"))
+    value = item.get("input")
+    is_secret = not isinstance(value, str | int | float) or item["loc"][-1] in _SECRETS
+    return "…" if is_secret else repr(value)

@@ -9,6 +9,7 @@ import typer
 
 from signalbox.cli.session import load_settings
 from signalbox.errors import UsageError
+from signalbox.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client.")
 
@@ -24,7 +25,7 @@ def render(
     """Write every SQL file as the jobs and the client run it, with the settings filled in."""
     from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415 (jinja2 is slow to import)
 
-    settings = load_settings()
+    settings = _settings()
     for path in write_files(settings, out or settings.home.absolute() / _FOLDER):
         typer.echo(path)
 
@@ -36,7 +37,7 @@ def client() -> None:
     from signalbox.local_stack.java import find_java  # noqa: PLC0415
     from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = _settings()
     layout = layout_of(settings, find_java())
     sql_client.open_client(layout.cluster, settings, layout.home / _FOLDER)
 
@@ -67,7 +68,7 @@ def ask(
     from signalbox.local_stack.java import find_java  # noqa: PLC0415
     from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = _settings()
     if file is not None:
         text = file.read_text(encoding="utf-8")
     else:
@@ -76,6 +77,15 @@ def ask(
         )
     layout = layout_of(settings, find_java())
     typer.echo(sql_client.ask(layout.cluster, settings, layout.home / _FOLDER, text))
+
+
+def _settings() -> Settings:
+    # Tables name the file of a password, never the password.
+    from signalbox.local_stack.layout import home_of  # noqa: PLC0415 (see above)
+    from signalbox.local_stack.secret_files import with_secrets_in_files  # noqa: PLC0415
+
+    settings = load_settings()
+    return with_secrets_in_files(settings, home_of(settings))
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:

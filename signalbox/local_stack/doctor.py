@@ -6,15 +6,20 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
 from find_libpython import find_libpython
 
 from connectors import jars
-from connectors.topic_admin import answers
+from connectors.broker import BrokerError
+from connectors.heartbeats import recent_agents
+from connectors.kafka import KafkaBroker
+from connectors.topic_admin import complaint
 from flink_jobs.execution_mode import execution_mode
 from signalbox.errors import SignalboxError
+from signalbox.kafka_settings import KafkaSettings
 from signalbox.local_stack import ports, state_file
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
@@ -126,18 +131,45 @@ def _reachable(settings: Settings, state: StackState) -> list[Check]:
     runs = state.supervisor_is_alive()
     checks = []
     if outside or runs:
-        ok = answers(settings.kafka.servers)
-        fix = (
-            "start it, or unset SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS to use one of our own"
-            if outside
-            else "see logs/broker.log"
-        )
-        checks.append(Check("broker", ok, settings.kafka.servers, "" if ok else fix))
+        checks.append(_broker(settings.kafka, is_outside=outside))
+        if outside and not runs and checks[-1].ok:
+            checks.append(_alone(settings))
     if runs:
         checks.append(_cluster(state))
     else:
         checks.append(Check("stack", True, "not running; `signalbox up` starts it"))
     return checks
+
+
+def _broker(kafka: KafkaSettings, *, is_outside: bool) -> Check:
+    wrong = complaint(kafka.servers, security=kafka.security)
+    if wrong is None:
+        return Check("broker", True, f"{kafka.servers} ({kafka.security.protocol})")
+    fix = (
+        "start it, correct SIGNALBOX_KAFKA__SECURITY__…, or unset SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS to use one of our own"
+        if is_outside
+        else "see logs/broker.log"
+    )
+    return Check("broker", False, f"{kafka.servers}: {wrong}", fix)
+
+
+def _alone(settings: Settings) -> Check:
+    """Look for agents that this stack did not start: a second deployment would share their groups and transactional ids."""
+    prefix = settings.kafka.topic_prefix
+    try:
+        others = recent_agents(KafkaBroker.of(settings.kafka), prefix, datetime.now(UTC))
+    except BrokerError as error:
+        return Check("names", False, str(error), "see SIGNALBOX_KAFKA__SECURITY__… and the ACLs")
+    shown = f"topics {prefix}…" if prefix else "topics without a prefix"
+    if not others:
+        return Check("names", True, f"no agents are alive on {shown}")
+    return Check(
+        "names",
+        False,
+        f"{', '.join(sorted(others))} alive on {shown}, and this stack did not start them",
+        "before `signalbox up`: stop that deployment, or SIGNALBOX_KAFKA__TOPIC_PREFIX=<name>. "
+        "(consumer groups and transactional ids follow it)",
+    )
 
 
 def _cluster(state: StackState) -> Check:
