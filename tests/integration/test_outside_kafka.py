@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import kafka
@@ -31,6 +32,7 @@ class Stack:
     environ: dict[str, str]
     home: Path
     told: str
+    result: dict[str, Any]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return signalbox(self.environ, *arguments)
@@ -89,15 +91,17 @@ def stack(
         assert up.returncode == 0, up.stdout + up.stderr
         demo = signalbox(environ, "demo", "--leads", "2", "--json")
         assert demo.returncode == 0, demo.stdout + demo.stderr
-        yield Stack(environ, home / "stack", up.stdout + up.stderr + demo.stdout + demo.stderr)
+        told = up.stdout + up.stderr + demo.stdout + demo.stderr
+        result = json.loads(demo.stdout.strip().splitlines()[-1])
+        yield Stack(environ, home / "stack", told, result)
     finally:
         signalbox(environ, "down")
 
 
 def test_leads_travel_through_a_broker_that_asks_who_is_there(stack: Stack) -> None:
     """Jobs, agents and commands log in: both leads end, nothing is dead, and the status sees topics and lag."""
-    result = json.loads(stack.told.strip().splitlines()[-1])
-    assert (sum(result["outcomes"].values()), result["dead_letters"]) == (2, 0), result
+    assert sum(stack.result["outcomes"].values()) == 2, stack.result
+    assert stack.result["dead_letters"] == 0, stack.result
 
     status = json.loads(stack.run("status", "--json").stdout)
     assert status["healthy"]

@@ -96,6 +96,9 @@ class SecuredBroker(TemporaryBroker):
         return {
             "listeners": f"{plain},{secured},CONTROLLER://{host}:{self.plan.controller_port}",
             "advertised.listeners": f"{plain},{secured}",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT"
+            ),
             "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
             **{
                 f"listener.name.{listener}.{mechanism}.sasl.jaas.config": _SCRAM
