@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,21 +93,46 @@ def complaint(
     security: KafkaSecuritySettings = PLAINTEXT,
 ) -> str | None:
     """Return why no broker answers there (nobody listens, the login or certificate is refused); None where one does."""
-    try:
-        admin = _AdminClient(
-            bootstrap_servers=bootstrap_servers,
-            request_timeout_ms=timeout_ms,
-            bootstrap_timeout_ms=timeout_ms,
-            **python_options(security),
-        )
-    except (KafkaError, OSError, ValueError, ConfigurationError) as error:
-        return _said(error)
+    with _connection_failures() as failures:
+        try:
+            admin = _AdminClient(
+                bootstrap_servers=bootstrap_servers,
+                request_timeout_ms=timeout_ms,
+                bootstrap_timeout_ms=timeout_ms,
+                **python_options(security),
+            )
+        except (KafkaError, OSError, ValueError, ConfigurationError) as error:
+            return _most_telling(failures, security) or _said(error)
     try:
         return None if admin.describe_cluster()["brokers"] else "it names no broker"
     except KafkaError as error:
         return _said(error)
     finally:
         admin.close()
+
+
+@contextlib.contextmanager
+def _connection_failures() -> Iterator[list[str]]:
+    """Collect why connections failed: the client tries again until its time is up, and tells the reasons to its log only."""
+    failures: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: failures.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("kafka.net.manager")
+    log.addHandler(handler)
+    try:
+        yield failures
+    finally:
+        log.removeHandler(handler)
+
+
+def _most_telling(failures: Sequence[str], security: KafkaSecuritySettings) -> str | None:
+    """Return the reason that names a login or a certificate; a refused login may also look like a lost connection (seen)."""
+    reasons = [text.partition(" failed: ")[2].partition(" (backoff")[0] for text in failures]
+    named = [text for text in reasons if re.search(r"uthentication|SSL|ertificate", text)]
+    if named or not reasons:
+        return next(iter(named), None)
+    hint = " (a wrong username or password can look like this)" if security.uses_sasl else ""
+    return f"{reasons[-1]}{hint}"
 
 
 def _said(error: Exception) -> str:

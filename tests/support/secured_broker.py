@@ -51,7 +51,7 @@ def certificates(folder: Path) -> Certificates:
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     server = authority.issue_cert("127.0.0.1")
-    client = authority.issue_cert(common_name="signalbox")
+    client = authority.issue_cert("agents.example", common_name="signalbox")
     made = Certificates(
         *(folder / name for name in ("ca.crt", "user.crt", "user.key", "server.pem"))
     )
