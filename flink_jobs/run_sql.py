@@ -45,5 +45,12 @@ def execute(tables: TableEnvironment, statements: Iterable[str]) -> TableResult 
     return result
 
 
+def main(name: str) -> None:
+    """Submit one file and say which job it became: `flink run` itself says so of DataStream jobs only."""
+    client = submit(name, Settings()).get_job_client()
+    if client is not None:
+        sys.stdout.write(f"Job has been submitted with JobID {client.get_job_id()}\n")
+
+
 if __name__ == "__main__":
-    submit(sys.argv[1], Settings())
+    main(sys.argv[1])

@@ -24,7 +24,12 @@ _AUTHORITY: Final = "/etc/signalbox/kafka-ca"
 _MODEL: Final = "/etc/signalbox/model"
 
 # Fixed by the manifests themselves, or meaningless outside the local stack.
-_NOT_SHARED: Final = ("SIGNALBOX_HOME", "SIGNALBOX_KAFKA__PORT", "SIGNALBOX_GATEWAY__PORT")
+_NOT_SHARED: Final = (
+    "SIGNALBOX_HOME",
+    "SIGNALBOX_KAFKA__PORT",
+    "SIGNALBOX_FLINK__REST_PORT",
+    "SIGNALBOX_GATEWAY__PORT",
+)
 
 
 def metadata(name: str, **labels: str) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import kubernetes_validate
+import kubernetes_validate.utils
 import pytest
 from ruamel.yaml import YAML
 
@@ -26,6 +28,10 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 SCHEMAS = ROOT / "tests" / "data" / "kubernetes"
 KUBERNETES = "1.34"
+# A megabyte is parsed anew for each object otherwise.
+kubernetes_validate.utils.schema_contents = functools.cache(
+    kubernetes_validate.utils.schema_contents
+)
 CUSTOM = {"kafka.strimzi.io/v1", "flink.apache.org/v1beta1"}
 
 
