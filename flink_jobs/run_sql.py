@@ -23,13 +23,17 @@ def submit(name: str, settings: Settings) -> TableResult:
     """Run the statements of `sql/<name>.sql` and return the result of the last, which starts the job.
 
     Raises:
-        UsageError: there is no such file, or nothing in it.
+        UsageError: there is no such file, or no job in it: a table's file would end well and do nothing.
     """
-    tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
-    result = execute(tables, sql_files.statements(settings, name))
-    if result is None:
-        msg = f"sql/{name}.sql holds no statement that can be run; give it an INSERT"
+    found = sql_files.resolve(name)
+    if found not in sql_files.job_names():
+        msg = (
+            f"sql/{found}.sql starts no job; the files that do: {', '.join(sql_files.job_names())}"
+        )
         raise UsageError(msg)
+    tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    result = execute(tables, sql_files.statements(settings, found))
+    assert result is not None
     return result
 
 

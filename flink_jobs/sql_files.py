@@ -68,6 +68,11 @@ def session_names() -> tuple[str, ...]:
     return tuple(name for name in names() if re.match(r"[0134]\d_", name))
 
 
+def job_names() -> tuple[str, ...]:
+    """Return the files that start a job each."""
+    return tuple(name for name in names() if re.match(r"2\d_", name))
+
+
 def resolve(name: str) -> str:
     """Return the file name that `name` means, with or without its number and folder.
 

@@ -8,6 +8,7 @@ from signalbox.kubernetes import access, parts
 from signalbox.kubernetes.parts import HOME, Manifest, metadata
 from signalbox.local_stack import flink_config
 from signalbox.local_stack.flink_config import ClusterAddress, cluster_options
+from signalbox.local_stack.jobs import LEADS_FILE
 from signalbox.settings import Settings
 
 API: Final = "flink.apache.org/v1beta1"
@@ -32,7 +33,7 @@ def jobs(settings: Settings, image: str) -> list[Manifest]:
         _state_claim(),
         _deployment("orchestrate", ["orchestrate.py"], orchestrate, settings, image),
         # SQL only, and far from the bottleneck: one subtask.
-        _deployment("incoming-leads", ["run_sql.py", "incoming_leads"], 1, settings, image),
+        _deployment("incoming-leads", ["run_sql.py", LEADS_FILE], 1, settings, image),
     ]
 
 

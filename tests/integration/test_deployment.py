@@ -167,7 +167,7 @@ def test_jobs_run_on_a_foreign_cluster_stop_and_go_on_wider(deployment: Deployme
     deployment.operator("deploy", "topics")
     deployment.operator("agents", "apply", str(ROOT / "agent_definitions" / "sdr"))
     orchestrate = deployment.run("orchestrate.py", DELIVERY="exactly_once")
-    deployment.run("run_sql.py", "incoming_leads", DELIVERY="exactly_once")
+    deployment.run("run_sql.py", "incoming_leads_to_agent_messages", DELIVERY="exactly_once")
     agent = deployment.agent("lead_ingestion")
     try:
         deployment.submit(LEAD)
