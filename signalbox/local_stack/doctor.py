@@ -154,13 +154,13 @@ def _broker(kafka: KafkaSettings, *, is_outside: bool) -> Check:
 
 
 def _alone(settings: Settings) -> Check:
-    """Look for agents that this stack did not start: a second deployment would share their groups and transactional ids."""
+    # A second deployment would share the groups and transactional ids of agents that this stack did not start.
     prefix = settings.kafka.topic_prefix
     try:
         others = recent_agents(KafkaBroker.of(settings.kafka), prefix, datetime.now(UTC))
     except BrokerError as error:
         return Check("names", False, str(error), "see SIGNALBOX_KAFKA__SECURITY__… and the ACLs")
-    shown = f"topics {prefix}…" if prefix else "topics without a prefix"
+    shown = f"topics {prefix or 'without a prefix'}"
     if not others:
         return Check("names", True, f"no agents are alive on {shown}")
     return Check(

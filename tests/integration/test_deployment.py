@@ -9,7 +9,7 @@ import sys
 import time
 import venv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from signalbox.kubernetes.access import AGENTS, JOBS, OPERATOR, USERS, rules
 from signalbox.local_stack import flink_config
+from signalbox.local_stack.flink_cluster import ClusterPlan
 from signalbox.local_stack.package import ARCHIVE, write_package
 from signalbox.local_stack.temporary import TemporaryCluster
 from signalbox.settings import Settings
@@ -48,6 +49,13 @@ def python_without_us(folder: Path) -> Path:
     return python
 
 
+class ForeignCluster(ClusterPlan):
+    """A cluster whose machines are not told where Signalbox is."""
+
+    def flink_environ(self) -> dict[str, str]:
+        return {**super().flink_environ(), "PYTHONPATH": ""}
+
+
 @dataclass(frozen=True)
 class Deployment:
     """Somebody else's broker and cluster, and our package in a folder of its own."""
@@ -63,6 +71,7 @@ class Deployment:
         return {
             "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.broker.sasl_port}",
             "KAFKA__TOPIC_PREFIX": PREFIX,
+            "FLINK__PYTHON_EXECUTION_MODE": "process",
             "KAFKA__SECURITY__PROTOCOL": "SASL_PLAINTEXT",
             "KAFKA__SECURITY__USERNAME": user,
             "KAFKA__SECURITY__PASSWORD_FILE": str(password),
@@ -144,6 +153,13 @@ class Deployment:
         return found
 
 
+def foreign_cluster(folder: Path, settings: Settings) -> TemporaryCluster:
+    cluster = TemporaryCluster(folder, settings)
+    plan = cluster.plan
+    cluster.plan = ForeignCluster(**{one.name: getattr(plan, one.name) for one in fields(plan)})
+    return cluster
+
+
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     """A broker with the three users of the manifests, and a cluster whose Python has our libraries but not us."""
@@ -153,7 +169,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     passwords = {user: f"secret-of-{user}" for user in USERS}
     with (
         SecuredBroker(tmp_path / "broker", passwords=passwords) as broker,
-        TemporaryCluster(tmp_path / "cluster", settings) as cluster,
+        foreign_cluster(tmp_path / "cluster", settings) as cluster,
     ):
         for user in USERS:
             broker.allow(user, rules(user, topic_prefix=PREFIX, group_prefix=PREFIX))
