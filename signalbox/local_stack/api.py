@@ -18,7 +18,8 @@ import psutil
 from connectors import jars
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import daemon, ports, state_file
-from signalbox.local_stack.doctor import Check, doctor
+from signalbox.local_stack.check import Check
+from signalbox.local_stack.doctor import doctor
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.java import find_java

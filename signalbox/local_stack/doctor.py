@@ -5,22 +5,17 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from find_libpython import find_libpython
 
 from connectors import jars
-from connectors.broker import BrokerError
-from connectors.heartbeats import recent_agents
-from connectors.kafka import KafkaBroker
-from connectors.topic_admin import complaint
 from flink_jobs.execution_mode import execution_mode
 from signalbox.errors import SignalboxError
-from signalbox.kafka_settings import KafkaSettings
 from signalbox.local_stack import ports, state_file
+from signalbox.local_stack.broker_checks import broker_check, names_check
+from signalbox.local_stack.check import Check
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.java import OLDEST_JAVA, find_java
@@ -32,20 +27,6 @@ PYTHONS: Final = ((3, 11), (3, 12))
 _OLLAMA_URL: Final = "http://127.0.0.1:11434"
 _PYTHON_LIBRARY_FIX: Final = "install libpython3.11 (Debian) or a Python built with --enable-shared"
 _ANSWER_SECONDS: Final = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: what was looked at, whether it is right, what was found, and what to do where it is not."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self)
 
 
 def doctor(settings: Settings) -> list[Check]:
@@ -131,45 +112,14 @@ def _reachable(settings: Settings, state: StackState) -> list[Check]:
     runs = state.supervisor_is_alive()
     checks = []
     if outside or runs:
-        checks.append(_broker(settings.kafka, is_outside=outside))
+        checks.append(broker_check(settings.kafka, is_outside=outside))
         if outside and not runs and checks[-1].ok:
-            checks.append(_alone(settings))
+            checks.append(names_check(settings.kafka))
     if runs:
         checks.append(_cluster(state))
     else:
         checks.append(Check("stack", True, "not running; `signalbox up` starts it"))
     return checks
-
-
-def _broker(kafka: KafkaSettings, *, is_outside: bool) -> Check:
-    wrong = complaint(kafka.servers, security=kafka.security)
-    if wrong is None:
-        return Check("broker", True, f"{kafka.servers} ({kafka.security.protocol})")
-    fix = (
-        "start it, correct SIGNALBOX_KAFKA__SECURITY__…, or unset SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS to use one of our own"
-        if is_outside
-        else "see logs/broker.log"
-    )
-    return Check("broker", False, f"{kafka.servers}: {wrong}", fix)
-
-
-def _alone(settings: Settings) -> Check:
-    # A second deployment would share the groups and transactional ids of agents that this stack did not start.
-    prefix = settings.kafka.topic_prefix
-    try:
-        others = recent_agents(KafkaBroker.of(settings.kafka), prefix, datetime.now(UTC))
-    except BrokerError as error:
-        return Check("names", False, str(error), "see SIGNALBOX_KAFKA__SECURITY__… and the ACLs")
-    shown = f"topics {prefix or 'without a prefix'}"
-    if not others:
-        return Check("names", True, f"no agents are alive on {shown}")
-    return Check(
-        "names",
-        False,
-        f"{', '.join(sorted(others))} alive on {shown}, and this stack did not start them",
-        "before `signalbox up`: stop that deployment, or SIGNALBOX_KAFKA__TOPIC_PREFIX=<name>. "
-        "(consumer groups and transactional ids follow it)",
-    )
 
 
 def _cluster(state: StackState) -> Check:
