@@ -29,7 +29,13 @@ from tests.support.secured_broker import SecuredBroker
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PREFIX = "blue."
-LEAD = {"name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical Engines"}
+LEAD = {
+    "name": "Ada Lovelace",
+    "email": "ada@example.com",
+    "company_name": "Analytical Engines",
+    "lead_source": "Demo Request",
+    "job_title": "Head of Computing",
+}
 
 
 def python_without_us(folder: Path) -> Path:
