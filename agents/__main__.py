@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     configure_logging()
     settings = Settings()
-    broker = KafkaBroker(settings.kafka.servers)
+    broker = KafkaBroker.of(settings.kafka)
     process = AgentProcess(chosen.name, broker, settings, instance=chosen.instance)
     try:
         return asyncio.Runner().run(process.run())

@@ -20,6 +20,8 @@ from connectors.broker import (
     Partition,
     RebalancedError,
 )
+from connectors.kafka_security import python_options
+from signalbox.kafka_settings import PLAINTEXT, KafkaSecuritySettings
 
 MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024 + 64 * 1024
 """Room for the largest dead letter; the topics' own limits are lower where they should be."""
@@ -60,9 +62,14 @@ def errors_translated() -> Iterator[None]:
         raise translated(error) from error
 
 
-def common_options(servers: str) -> dict[str, Any]:
-    """Return what every client is made with."""
+def common_options(servers: str, security: KafkaSecuritySettings = PLAINTEXT) -> dict[str, Any]:
+    """Return what every client is made with.
+
+    Raises:
+        ConfigurationError: the password's file cannot be read.
+    """
     return {
+        **python_options(security),
         "bootstrap_servers": servers,
         "client_id": "signalbox",
         # A misspelt topic must be an error, never a new topic.

@@ -13,7 +13,6 @@ from connectors.broker import CommittedOffset, ConsumedRecord, Partition
 from connectors.kafka_client import (
     MAX_REQUEST_BYTES,
     KafkaMembership,
-    common_options,
     errors_translated,
     to_client,
 )
@@ -27,9 +26,9 @@ _TOPIC_PATIENCE_SECONDS: Final = 10.0
 _KafkaConsumer: Any = kafka.KafkaConsumer
 
 
-def _consumer_options(servers: str) -> dict[str, Any]:
+def _consumer_options(common: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        **common_options(servers),
+        **common,
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
@@ -77,12 +76,16 @@ class KafkaGroupConsumer:
     """
 
     def __init__(
-        self, servers: str, group: str, topics: Sequence[str], instance: str | None
+        self,
+        common: Mapping[str, Any],
+        group: str,
+        topics: Sequence[str],
+        instance: str | None,
     ) -> None:
         with errors_translated():
             self._consumer = _KafkaConsumer(
                 *topics,
-                **_consumer_options(servers),
+                **_consumer_options(common),
                 group_id=group,
                 group_instance_id=instance,
                 session_timeout_ms=_SESSION_TIMEOUT_MS,
@@ -144,9 +147,9 @@ class KafkaGroupConsumer:
 class KafkaLogReader:
     """Reads chosen partitions without a group."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, common: Mapping[str, Any]) -> None:
         with errors_translated():
-            self._consumer = _KafkaConsumer(**_consumer_options(servers), group_id=None)
+            self._consumer = _KafkaConsumer(**_consumer_options(common), group_id=None)
 
     def partitions(self, topic: str) -> tuple[Partition, ...]:
         """Return the partitions of `topic`; empty when there is no such topic."""

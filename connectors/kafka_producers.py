@@ -13,7 +13,6 @@ from connectors.broker import CommittedOffset, Membership, OutgoingRecord, Parti
 from connectors.kafka_client import (
     MAX_REQUEST_BYTES,
     KafkaMembership,
-    common_options,
     errors_translated,
     to_client,
     translated,
@@ -29,9 +28,9 @@ _TRANSACTION_BACKOFF_MS: Final = 2
 _KafkaProducer: Any = kafka.KafkaProducer
 
 
-def _producer_options(servers: str) -> dict[str, Any]:
+def _producer_options(common: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        **common_options(servers),
+        **common,
         "acks": "all",
         "enable_idempotence": True,
         "compression_type": "gzip",
@@ -60,10 +59,10 @@ class KafkaDelivery:
 class KafkaPlainProducer:
     """acks=all, idempotent, gzip; retries for the client's delivery timeout."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, common: Mapping[str, Any]) -> None:
         with errors_translated():
             # A few milliseconds of lingering turn a burst into one compressed batch.
-            self._producer = _KafkaProducer(**_producer_options(servers), linger_ms=5)
+            self._producer = _KafkaProducer(**_producer_options(common), linger_ms=5)
 
     def send(
         self,
@@ -92,10 +91,10 @@ class KafkaPlainProducer:
 class KafkaTransactionalProducer:
     """One transaction at a time under a stable id; making it waits until what the last one left open has ended."""
 
-    def __init__(self, servers: str, transactional_id: str) -> None:
+    def __init__(self, common: Mapping[str, Any], transactional_id: str) -> None:
         with errors_translated():
             self._producer = _KafkaProducer(
-                **_producer_options(servers),
+                **_producer_options(common),
                 transactional_id=transactional_id,
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
                 retry_backoff_ms=_TRANSACTION_BACKOFF_MS,

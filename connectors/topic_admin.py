@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +13,9 @@ import kafka
 import kafka.admin
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from signalbox.errors import StackError
+from connectors.kafka_security import python_options
+from signalbox.errors import ConfigurationError, StackError
+from signalbox.kafka_settings import PLAINTEXT, KafkaSecuritySettings
 from signalbox.topics import TOPICS, TopicSpec, agent_tasks, full_name, spec_of
 
 _CREATE_TIMEOUT_MS: Final = 20_000
@@ -50,6 +54,7 @@ def ensure_topics(
     prefix: str = "",
     agents: Iterable[str] = (),
     fixed: bool = True,
+    security: KafkaSecuritySettings = PLAINTEXT,
 ) -> TopicReport:
     """Create the topics that are missing: all fixed ones (unless not `fixed`) and those of `agents`.
 
@@ -61,7 +66,7 @@ def ensure_topics(
     names = [*(TOPICS if fixed else ()), *(agent_tasks(agent) for agent in agents)]
     specs = {full_name(prefix, name): spec_of(name) for name in names}
     try:
-        admin = _AdminClient(bootstrap_servers=bootstrap_servers)
+        admin = _AdminClient(bootstrap_servers=bootstrap_servers, **python_options(security))
         try:
             return _ensure(admin, specs)
         finally:
@@ -71,18 +76,67 @@ def ensure_topics(
         raise StackError(msg) from error
 
 
-def answers(bootstrap_servers: str, *, timeout_ms: int = 3000) -> bool:
+def answers(
+    bootstrap_servers: str,
+    *,
+    timeout_ms: int = 3000,
+    security: KafkaSecuritySettings = PLAINTEXT,
+) -> bool:
     """Return whether a broker answers there."""
+    return complaint(bootstrap_servers, timeout_ms=timeout_ms, security=security) is None
+
+
+def complaint(
+    bootstrap_servers: str,
+    *,
+    timeout_ms: int = 3000,
+    security: KafkaSecuritySettings = PLAINTEXT,
+) -> str | None:
+    """Return why no broker answers there (nobody listens, the login or certificate is refused); None where one does."""
+    with _connection_failures() as failures:
+        try:
+            admin = _AdminClient(
+                bootstrap_servers=bootstrap_servers,
+                request_timeout_ms=timeout_ms,
+                bootstrap_timeout_ms=timeout_ms,
+                **python_options(security),
+            )
+        except (KafkaError, OSError, ValueError, ConfigurationError) as error:
+            return _most_telling(failures, security) or _said(error)
     try:
-        admin = _AdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=timeout_ms)
-    except (KafkaError, OSError, ValueError):
-        return False
-    try:
-        return bool(admin.describe_cluster()["brokers"])
-    except KafkaError:
-        return False
+        return None if admin.describe_cluster()["brokers"] else "it names no broker"
+    except KafkaError as error:
+        return _said(error)
     finally:
         admin.close()
+
+
+@contextlib.contextmanager
+def _connection_failures() -> Iterator[list[str]]:
+    """Collect why connections failed: the client tries again until its time is up, and tells the reasons to its log only."""
+    failures: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: failures.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("kafka.net.manager")
+    log.addHandler(handler)
+    try:
+        yield failures
+    finally:
+        log.removeHandler(handler)
+
+
+def _most_telling(failures: Sequence[str], security: KafkaSecuritySettings) -> str | None:
+    """Return the reason that names a login or a certificate; a refused login may also look like a lost connection (seen)."""
+    reasons = [text.partition(" failed: ")[2].partition(" (backoff")[0] for text in failures]
+    named = [text for text in reasons if re.search(r"uthentication|SSL|ertificate", text)]
+    if named or not reasons:
+        return next(iter(named), None)
+    hint = " (a wrong username or password can look like this)" if security.uses_sasl else ""
+    return f"{reasons[-1]}{hint}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _ensure(admin: Any, specs: dict[str, TopicSpec]) -> TopicReport:

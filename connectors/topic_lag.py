@@ -12,6 +12,8 @@ from kafka.errors import KafkaError
 
 from connectors.broker import BrokerError, LogReader, Partition
 from connectors.kafka import KafkaBroker
+from connectors.kafka_security import python_options
+from signalbox.kafka_settings import KafkaSettings
 
 COUNTED_GAP: Final = 50
 """Up to this gap the records behind are counted one by one: transaction markers take offsets and are no records."""
@@ -33,17 +35,21 @@ class TopicStatus:
     lag: dict[str, int]
 
 
-def topic_statuses(bootstrap_servers: str, names: Sequence[str]) -> tuple[TopicStatus, ...]:
+def topic_statuses(kafka_settings: KafkaSettings, names: Sequence[str]) -> tuple[TopicStatus, ...]:
     """Return the topics of `names` that exist, in that order.
 
     Raises:
         BrokerError: the broker does not answer.
     """
     try:
-        admin = _AdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5000)
+        admin = _AdminClient(
+            bootstrap_servers=kafka_settings.servers,
+            request_timeout_ms=5000,
+            **python_options(kafka_settings.security),
+        )
     except KafkaError as error:
         raise _broker_error(error) from error
-    reader = KafkaBroker(bootstrap_servers).log_reader()
+    reader = KafkaBroker.of(kafka_settings).log_reader()
     try:
         return _statuses(admin, reader, names)
     except KafkaError as error:

@@ -25,26 +25,29 @@ def submit(name: str, settings: Settings) -> TableResult:
     """Run the statements of `sql/<name>.sql` and return the result of the last, which starts the job.
 
     Raises:
-        UsageError: there is no such file, or nothing in it.
+        UsageError: there is no such file, or no job in it: a table's file would end well and do nothing.
         ConfigurationError: it asks a model, and there is none, or no agents are active.
     """
-    tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
-    result = execute(
-        tables, sql_files.statements(settings, name, parameters=_generated(settings, name))
-    )
-    if result is None:
-        msg = f"sql/{name}.sql holds no statement that can be run; give it an INSERT"
+    found = sql_files.resolve(name)
+    if found not in sql_files.job_names():
+        msg = (
+            f"sql/{found}.sql starts no job; the files that do: {', '.join(sql_files.job_names())}"
+        )
         raise UsageError(msg)
+    tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    parameters = _generated(settings, found)
+    result = execute(tables, sql_files.statements(settings, found, parameters=parameters))
+    assert result is not None
     return result
 
 
 def _generated(settings: Settings, name: str) -> dict[str, Any]:
     """Return what the file is generated from, where it is: the definitions that are active now, the model and its key."""
-    if sql_files.resolve(name) != model_sql.NAME:
+    if name != model_sql.NAME:
         return {}
     model_sql.require_server(settings.model)
     prefix = settings.kafka.topic_prefix
-    active = read_active_set(KafkaBroker(settings.kafka.servers), topic_prefix=prefix)
+    active = read_active_set(KafkaBroker.of(settings.kafka), topic_prefix=prefix)
     if active is None or not active.agents:
         msg = "no agents are active; `signalbox agents apply DIR` first"
         raise ConfigurationError(msg)
@@ -63,5 +66,12 @@ def execute(tables: TableEnvironment, statements: Iterable[str]) -> TableResult 
     return result
 
 
+def main(name: str) -> None:
+    """Submit one file and say which job it became: `flink run` itself says so of DataStream jobs only."""
+    client = submit(name, Settings()).get_job_client()
+    if client is not None:
+        sys.stdout.write(f"Job has been submitted with JobID {client.get_job_id()}\n")
+
+
 if __name__ == "__main__":
-    submit(sys.argv[1], Settings())
+    main(sys.argv[1])

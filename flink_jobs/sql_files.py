@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import itertools
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from connectors.kafka_security import java_properties
 from signalbox.contracts.dead_letter import MAX_RAW_BYTES
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
 from signalbox.topics import MAX_ADMITTED_BYTES
 
-SQL_FOLDER: Final = Path(__file__).resolve().parent.parent / "sql"
+
+def _beside_this_package(name: str) -> Path | zipfile.Path:
+    found: Any = files(__package__)
+    folder: Path | zipfile.Path = found.parent / name
+    return folder
+
+
+SQL_FOLDER: Final = _beside_this_package("sql")
+"""A folder, or one inside the archive that a job was submitted with."""
 
 Mode = Literal["job", "adhoc"]
 """`job` tables are unbounded and go on from committed offsets; `adhoc` ones end at what is there now."""
@@ -39,14 +50,28 @@ _TOKEN: Final = re.compile(
 
 def names() -> tuple[str, ...]:
     """Return the names of all files, in the order of the flow, without `.sql`: `01_incoming_leads`, `questions/…`."""
-    numbered = sorted(path.stem for path in SQL_FOLDER.glob("[0-9]*.sql"))
-    questions = sorted(f"questions/{path.stem}" for path in SQL_FOLDER.glob("questions/*.sql"))
+    numbered = sorted(name for name in _stems(SQL_FOLDER) if name[0].isdigit())
+    questions = sorted(f"questions/{name}" for name in _stems(SQL_FOLDER / "questions"))
     return (*numbered, *questions)
+
+
+def _stems(folder: Path | zipfile.Path) -> Iterator[str]:
+    names = (entry.name for entry in folder.iterdir())
+    return (name.removesuffix(".sql") for name in names if name.endswith(".sql"))
+
+
+def _source(name: str) -> str:
+    return (SQL_FOLDER / name).read_text(encoding="utf-8")
 
 
 def session_names() -> tuple[str, ...]:
     """Return the files that a person's session starts with: settings, tables, functions, views; not the jobs (20 to 29)."""
     return tuple(name for name in names() if re.match(r"[0134]\d_", name))
+
+
+def job_names() -> tuple[str, ...]:
+    """Return the files that start a job each."""
+    return tuple(name for name in names() if re.match(r"2\d_", name))
 
 
 def resolve(name: str) -> str:
@@ -66,7 +91,7 @@ def resolve(name: str) -> str:
 
 def headline(name: str) -> str:
     """Return the first comment of a file: what it is, or what it asks."""
-    text = (SQL_FOLDER / f"{resolve(name)}.sql").read_text(encoding="utf-8")
+    text = _source(f"{resolve(name)}.sql")
     first = re.search(r"^-- (?!sqlfluff:)(.*)$", text, re.MULTILINE)
     return first[1] if first else ""
 
@@ -80,7 +105,7 @@ def variables(
         "topic_prefix": settings.kafka.topic_prefix,
         "group_prefix": settings.kafka.group_prefix,
         "delivery": settings.delivery,
-        "kafka_properties": {},
+        "kafka_properties": java_properties(settings.kafka.security),
         "broker_parameter": BROKER_PARAMETER,
         "prefix_parameter": PREFIX_PARAMETER,
         "max_admitted_bytes": MAX_ADMITTED_BYTES,
@@ -111,7 +136,7 @@ def render(
         UsageError: there is no such file.
     """
     environment = Environment(
-        loader=FileSystemLoader(SQL_FOLDER),
+        loader=FunctionLoader(_source),
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

@@ -27,14 +27,14 @@ def previewer_of(settings: Settings, servers: str, topic_prefix: str) -> Preview
     """Return a previewer on the registry of this broker, started.
 
     Args:
-        settings: the model, from this process's environment: a key never travels with a query.
+        settings: the model and the broker's login, from this process's environment: a secret never travels with a query.
         servers: the broker whose tables the query reads.
         topic_prefix: of those tables' topics.
 
     Raises:
         BrokerError: the broker does not answer, or has no registry.
     """
-    broker = KafkaBroker(servers)
+    broker = KafkaBroker(servers, settings.kafka.security)
 
     def read() -> ActiveSet | None:
         return read_active_set(broker, topic_prefix=topic_prefix)

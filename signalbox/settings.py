@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from signalbox.kafka_settings import KafkaSettings
+
 Provider = Literal["embedded", "ollama", "openai"]
 RoutingPolicy = Literal["contract_first", "model_always"]
 Delivery = Literal["at_least_once", "exactly_once"]
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 DEFAULT_SENDER: Final = "Signalbox <team@signalbox.invalid>"
@@ -29,20 +32,6 @@ def _secret(value: SecretStr | None, file: Path | None) -> str | None:
     if value is not None and value.get_secret_value():
         return value.get_secret_value()
     return file.read_text().strip() if file is not None else None
-
-
-class KafkaSettings(_Section):
-    """The broker. With `bootstrap_servers` set, an outside broker is used and none is started."""
-
-    port: int = Field(9092, ge=1, le=65535)
-    bootstrap_servers: str | None = None
-    topic_prefix: str = Field("", pattern=r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,60}[._-])?$")
-    group_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,64}$")
-
-    @property
-    def servers(self) -> str:
-        """`host:port[,…]` to connect to."""
-        return self.bootstrap_servers or f"127.0.0.1:{self.port}"
 
 
 class FlinkSettings(_Section):
@@ -206,9 +195,10 @@ class Settings(BaseSettings):
         env_prefix="SIGNALBOX_",
         env_nested_delimiter="__",
         env_file=".env",
-        hide_input_in_errors=True,  # what was put in may be a secret
         frozen=True,
         extra="ignore",
+        # What is wrong with a setting may be a password; the command line shows values itself, secrets excepted.
+        hide_input_in_errors=True,
     )
 
     home: Path = Path(".signalbox")
@@ -232,3 +222,15 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+
+def without_secrets(settings: _Settings) -> _Settings:
+    """Return `settings` with every secret unset, in every section; files that hold one stay named."""
+    update: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            update[name] = None
+        elif isinstance(value, BaseModel):
+            update[name] = without_secrets(value)
+    return settings.model_copy(update=update)

@@ -30,7 +30,7 @@ from signalbox.contracts.envelope import Envelope
 from signalbox.routing.reduce import reduce
 from signalbox.routing.rules import EnginePolicy
 from signalbox.routing.ticks import Origin
-from signalbox.settings import ModelSettings, Settings
+from signalbox.settings import ModelSettings, Settings, without_secrets
 
 BLOB = Types.PICKLED_BYTE_ARRAY()
 """Bytes in state. A primitive array would become a tuple of numbers inside the TaskManager."""
@@ -50,7 +50,7 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
 
     def __init__(self, settings: Settings) -> None:
         # This object travels in the job graph: no secret may be in it.
-        self._settings = settings.model_copy(update={"model": _without_secret(settings.model)})
+        self._settings = without_secrets(settings)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the model calls; the key comes from the worker's own environment."""
@@ -163,10 +163,6 @@ def _engine_policy(settings: Settings) -> EnginePolicy:
         model_timeout_seconds=settings.model.timeout_seconds,
         model_max_attempts=settings.model.max_attempts,
     )
-
-
-def _without_secret(model: ModelSettings) -> ModelSettings:
-    return model.model_copy(update={"api_key": None})
 
 
 def _with_secret(model: ModelSettings) -> ModelSettings:

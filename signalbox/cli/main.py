@@ -47,6 +47,12 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "sql": _Entry(
         "signalbox.cli.sql", "Render the SQL, open Flink's client.", _FLEET, is_group=True
     ),
+    "deploy": _Entry(
+        "signalbox.cli.deploy",
+        "Make what somebody else's cluster is given.",
+        _FLEET,
+        is_group=True,
+    ),
     "config": _Entry(
         "signalbox.cli.config", "Show the settings and their origin.", _FLEET, is_group=True
     ),

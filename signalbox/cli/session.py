@@ -15,10 +15,10 @@ from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import ConfigurationError
 from signalbox.settings import Settings
 
+_SECRETS: Final = frozenset({"api_key", "password", "uri"})
+
 if TYPE_CHECKING:
     from connectors.broker import Broker
-
-_SECRET_NAMES: Final = frozenset({"api_key", "password", "uri"})
 
 
 def load_settings() -> Settings:
@@ -47,7 +47,7 @@ def open_broker(settings: Settings) -> Broker:
     """Return the Kafka that the settings name; nothing is connected yet."""
     from connectors.kafka import KafkaBroker  # noqa: PLC0415 (slow to import)
 
-    return KafkaBroker(settings.kafka.servers)
+    return KafkaBroker.of(settings.kafka)
 
 
 def read_active(settings: Settings) -> ActiveSet:
@@ -71,7 +71,13 @@ def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
     from connectors.topic_admin import ensure_topics  # noqa: PLC0415 (slow to import)
 
     kafka = settings.kafka
-    ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=agents, fixed=False)
+    ensure_topics(
+        kafka.servers,
+        prefix=kafka.topic_prefix,
+        agents=agents,
+        fixed=False,
+        security=kafka.security,
+    )
 
 
 def now() -> datetime:
@@ -96,6 +102,9 @@ def note(text: str) -> None:
 
 def _shown(item: Any) -> str:
     # Secrets must not appear in an error either.
-    is_secret = _SECRET_NAMES & {str(part) for part in item["loc"]}
+    value = item.get("input")
     # A section as a whole may have one in it.
-    return "…" if is_secret or isinstance(item.get("input"), dict) else repr(item.get("input"))
+    is_secret = not isinstance(value, str | int | float) or _SECRETS & {
+        str(part) for part in item["loc"]
+    }
+    return "…" if is_secret else repr(value)

@@ -12,10 +12,10 @@ import typer
 
 from signalbox.cli.session import load_settings, read_active
 from signalbox.errors import UsageError
+from signalbox.settings import Settings
 
 if TYPE_CHECKING:
     from signalbox.local_stack.layout import Layout
-    from signalbox.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Render the SQL, open Flink's client, ask a question.")
 
@@ -38,9 +38,9 @@ def render(
     from signalbox.local_stack.fleets import load_fleets  # noqa: PLC0415
     from signalbox.local_stack.sql_client import write_files  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = _settings()
     active = None
-    if answers(settings.kafka.servers, timeout_ms=_BROKER_MS):
+    if answers(settings.kafka.servers, timeout_ms=_BROKER_MS, security=settings.kafka.security):
         active = read_active(settings)
     if active is None or not active.agents:
         active = load_fleets(settings)
@@ -54,7 +54,7 @@ def client() -> None:
 
     Without a terminal (a pipe, a file), the statements on standard input are run as by `ask --file -`.
     """
-    settings = load_settings()
+    settings = _settings()
     if not sys.stdin.isatty():
         # The client reads a pipe as if it were typed: a tab completes, and a line that ends with a semicolon is one
         # statement, whatever else stands on it.
@@ -101,7 +101,7 @@ def ask(
     if name is not None and file is not None:
         msg = f"a question by name ('{name}') and --file {file} at once; give one of them"
         raise UsageError(msg)
-    settings = load_settings()
+    settings = _settings()
     parameters = _parameters(parameter or [])
     _answer(
         settings,
@@ -154,6 +154,15 @@ def _layout(settings: Settings) -> Layout:
     from signalbox.local_stack.layout import layout_of  # noqa: PLC0415
 
     return layout_of(settings, find_java())
+
+
+def _settings() -> Settings:
+    # Tables name the file of a password, never the password.
+    from signalbox.local_stack.layout import home_of  # noqa: PLC0415 (see above)
+    from signalbox.local_stack.secret_files import with_secrets_in_files  # noqa: PLC0415
+
+    settings = load_settings()
+    return with_secrets_in_files(settings, home_of(settings))
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:

@@ -80,7 +80,13 @@ class AgentGroup:
     def _start(self, name: str) -> None:
         kafka = self._layout.settings.kafka
         # `up` and `agents apply` make the topic too; an agent from elsewhere must not crash for want of it.
-        ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=[name], fixed=False)
+        ensure_topics(
+            kafka.servers,
+            prefix=kafka.topic_prefix,
+            agents=[name],
+            fixed=False,
+            security=kafka.security,
+        )
         child = Child(f"agent {name}", "agent", partial(self._spec, name))
         child.start()
         self.children[name] = child

@@ -18,13 +18,14 @@ import psutil
 from connectors import jars
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import daemon, ports, state_file
-from signalbox.local_stack.doctor import Check, doctor
+from signalbox.local_stack.check import Check
+from signalbox.local_stack.doctor import doctor
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.java import find_java
-from signalbox.local_stack.key_file import with_key_in_file
 from signalbox.local_stack.layout import home_of
 from signalbox.local_stack.process import kill_group, log_tail
+from signalbox.local_stack.secret_files import with_secrets_in_files
 from signalbox.local_stack.state_file import StackState
 from signalbox.local_stack.status import StackStatus, status
 from signalbox.local_stack.supervisor import Report
@@ -82,7 +83,7 @@ def up(
     _check_first(settings, report)
     if fresh:
         wipe(home)
-    settings = with_key_in_file(settings, home)
+    settings = with_secrets_in_files(settings, home)
     if detach:
         _start_daemon(settings, home, report)
     else:

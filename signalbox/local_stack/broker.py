@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +65,10 @@ logger.fetch.level = WARN
 
 @dataclass(frozen=True)
 class BrokerPlan:
-    """Where one broker keeps its files and listens, and what runs it. `class_path`: Kafka's jars and a log4j binding."""
+    """Where one broker keeps its files and listens, and what runs it. `class_path`: Kafka's jars and a log4j binding.
+
+    `more_properties` win over ours and `format_arguments` go to the storage tool: a broker with a login, in tests.
+    """
 
     folder: Path
     port: int
@@ -73,6 +76,8 @@ class BrokerPlan:
     java: Java
     class_path: Sequence[Path]
     log_path: Path
+    more_properties: Mapping[str, str] = field(default_factory=dict)
+    format_arguments: Sequence[str] = ()
 
     @property
     def data_folder(self) -> Path:
@@ -96,6 +101,7 @@ class BrokerPlan:
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.data_folder),
             **BROKER_PROPERTIES,
+            **self.more_properties,
         }
 
 
@@ -122,6 +128,7 @@ def prepare(plan: BrokerPlan) -> None:
             f"--cluster-id={cluster_id}",
             "--config",
             str(_properties_path(plan)),
+            *plan.format_arguments,
         ],
         capture_output=True,
         text=True,

@@ -23,6 +23,7 @@ from signalbox.local_stack.flink_cluster import ClusterPlan
 from signalbox.local_stack.java import find_java
 from signalbox.local_stack.layout import Layout, home_of
 from signalbox.local_stack.process import ProcessSpec
+from signalbox.local_stack.secret_files import with_secrets_in_files
 from signalbox.local_stack.supervisor import Part, Supervisor
 from signalbox.settings import Settings
 
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.kafka.bootstrap_servers is None:
             msg = "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS is not set; a container needs the broker's address, like kafka:19092"
             raise ConfigurationError(msg)
+        # In the volume that all containers share: a job names the file, and each of them reads it.
+        settings = with_secrets_in_files(settings, home_of(settings))
         layout = container_layout(settings, options.role, options)
         if options.role in _PARTS:
             _supervise(layout, _PARTS[options.role])

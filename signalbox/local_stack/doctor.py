@@ -5,17 +5,17 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from find_libpython import find_libpython
 
 from connectors import jars
-from connectors.topic_admin import answers
 from flink_jobs.execution_mode import execution_mode
 from signalbox.errors import SignalboxError
 from signalbox.local_stack import ports, state_file
+from signalbox.local_stack.broker_checks import broker_check, names_check
+from signalbox.local_stack.check import Check
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.java import OLDEST_JAVA, find_java
@@ -27,20 +27,6 @@ PYTHONS: Final = ((3, 11), (3, 12))
 _OLLAMA_URL: Final = "http://127.0.0.1:11434"
 _PYTHON_LIBRARY_FIX: Final = "install libpython3.11 (Debian) or a Python built with --enable-shared"
 _ANSWER_SECONDS: Final = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: what was looked at, whether it is right, what was found, and what to do where it is not."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self)
 
 
 def doctor(settings: Settings) -> list[Check]:
@@ -126,13 +112,9 @@ def _reachable(settings: Settings, state: StackState) -> list[Check]:
     runs = state.supervisor_is_alive()
     checks = []
     if outside or runs:
-        ok = answers(settings.kafka.servers)
-        fix = (
-            "start it, or unset SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS to use one of our own"
-            if outside
-            else "see logs/broker.log"
-        )
-        checks.append(Check("broker", ok, settings.kafka.servers, "" if ok else fix))
+        checks.append(broker_check(settings.kafka, is_outside=outside))
+        if outside and not runs and checks[-1].ok:
+            checks.append(names_check(settings.kafka))
     if runs:
         checks.append(_cluster(state))
     else:

@@ -102,13 +102,7 @@ class ClusterPlan:
 def prepare(plan: ClusterPlan) -> None:
     """Write configuration and links. Runs again at each start; what the settings say now is what counts."""
     wheel = flink_config.wheel_folder()
-    lib = [*(wheel / "lib").glob("*.jar"), *(wheel / "opt").glob("flink-python*.jar")]
-    opt = [*(wheel / "opt").glob("*.jar")]
-    for jar in plan.extra_jars:
-        # The gateway belongs beside the SQL client; in lib it would be on every process's class path.
-        (opt if "sql-gateway" in jar.name else lib).append(jar)
-    _link(plan.folder / "lib", lib)
-    _link(plan.folder / "opt", opt)
+    link_jars(wheel, plan.extra_jars, lib=plan.folder / "lib", opt=plan.folder / "opt")
     for folder in (plan.checkpoints, plan.savepoints, plan.logs, plan.folder / "conf"):
         folder.mkdir(parents=True, exist_ok=True)
     options = cluster_options(plan.settings, plan.address) | {
@@ -119,6 +113,17 @@ def prepare(plan: ClusterPlan) -> None:
     (conf / "config.yaml").write_text(flink_config.render_yaml(options), encoding="utf-8")
     (conf / _SERVER_LOG4J).write_text(flink_config.SERVER_LOG4J, encoding="utf-8")
     (conf / _CLIENT_LOG4J).write_text(flink_config.CLIENT_LOG4J, encoding="utf-8")
+
+
+def link_jars(wheel: Path, extra: Sequence[Path], *, lib: Path, opt: Path) -> None:
+    """Link the wheel's jars and `extra` into the folders that make the class path; other jars there are removed."""
+    in_lib = [*(wheel / "lib").glob("*.jar"), *(wheel / "opt").glob("flink-python*.jar")]
+    in_opt = [*(wheel / "opt").glob("*.jar")]
+    for jar in extra:
+        # The gateway belongs beside the SQL client; in lib it would be on every process's class path.
+        (in_opt if "sql-gateway" in jar.name else in_lib).append(jar)
+    _link(lib, in_lib)
+    _link(opt, in_opt)
 
 
 def jobmanager_spec(plan: ClusterPlan) -> ProcessSpec:

@@ -13,7 +13,7 @@ from signalbox.local_stack.process import ProcessSpec
 
 ORCHESTRATE_JOB: Final = "orchestrate"
 LEADS_JOB: Final = "incoming_leads"
-_LEADS_FILE: Final = "20_incoming_leads_to_agent_messages"
+LEADS_FILE: Final = "20_incoming_leads_to_agent_messages"
 
 
 def job_plans(layout: Layout) -> tuple[JobPlan, ...]:
@@ -28,7 +28,7 @@ def job_plans(layout: Layout) -> tuple[JobPlan, ...]:
         JobPlan(
             LEADS_JOB,
             lambda origin: sql_submission(
-                cluster, LEADS_JOB, render(layout.settings, _LEADS_FILE), origin
+                cluster, LEADS_JOB, render(layout.settings, LEADS_FILE), origin
             ),
             cluster.checkpoints,
         ),

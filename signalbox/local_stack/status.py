@@ -101,7 +101,7 @@ def status(settings: Settings) -> StackStatus:
     active = topics = None
     # Asked only where there should be one: a client that finds nobody takes seconds to say so.
     if (runs or settings.kafka.bootstrap_servers) and answers(
-        settings.kafka.servers, timeout_ms=_ANSWER_MS
+        settings.kafka.servers, timeout_ms=_ANSWER_MS, security=settings.kafka.security
     ):
         active, topics = _from_broker(settings, notes)
     elif runs:
@@ -193,9 +193,9 @@ def _from_broker(
 ) -> tuple[ActiveSet | None, tuple[TopicStatus, ...]]:
     prefix = settings.kafka.topic_prefix
     try:
-        active = read_active_set(KafkaBroker(settings.kafka.servers), topic_prefix=prefix)
+        active = read_active_set(KafkaBroker.of(settings.kafka), topic_prefix=prefix)
         names = [*TOPICS, *(agent_tasks(agent) for agent in (active.agents if active else ()))]
-        topics = topic_statuses(settings.kafka.servers, [full_name(prefix, name) for name in names])
+        topics = topic_statuses(settings.kafka, [full_name(prefix, name) for name in names])
     except BrokerError as error:
         notes.append(str(error))
         return None, ()

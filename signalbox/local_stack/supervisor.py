@@ -65,7 +65,7 @@ class Supervisor:
         self._report = report
         self._stopping = threading.Event()
         self._rest = FlinkRest(layout.cluster.rest_url)
-        self._broker_client = KafkaBroker(layout.settings.kafka.servers)
+        self._broker_client = KafkaBroker.of(layout.settings.kafka)
         self._agents = AgentGroup(layout, self._broker_client, self._say)
         self._core = self._core_children() if "cluster" in parts else []
         self._sources = source_children(layout) if "sources" in parts else []
@@ -184,8 +184,12 @@ class Supervisor:
 
     def _provision(self) -> None:
         settings = self._layout.settings
-        prefix = settings.kafka.topic_prefix
-        made = ensure_topics(settings.kafka.servers, prefix=prefix, agents=self._definitions.agents)
+        made = ensure_topics(
+            settings.kafka.servers,
+            prefix=settings.kafka.topic_prefix,
+            agents=self._definitions.agents,
+            security=settings.kafka.security,
+        )
         for warning in made.warnings:
             self._say(f"warning: {warning}")
         active = apply_fleets(self._broker_client, settings, self._definitions)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from flink_jobs import sql_files
+from flink_jobs import run_sql, sql_files
 from signalbox.contracts.record import Record
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
@@ -256,3 +256,15 @@ def record_of(path: str) -> type[Record]:
     found: type[Record] = getattr(importlib.import_module(module), name)
     assert issubclass(found, Record)
     return found
+
+
+def test_file_without_a_job_is_not_submitted_as_one():
+    """`run_sql` refuses the file of a table, which would end well and do nothing, and names those that start a job."""
+    with pytest.raises(UsageError, match="20_incoming_leads_to_agent_messages"):
+        run_sql.submit("incoming_leads", Settings())
+
+    assert sql_files.job_names() == (
+        "20_incoming_leads_to_agent_messages",
+        "21_route_stream",
+        "22_ml_predict",
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, SecretStr
 
-from signalbox.local_stack import key_file
+from signalbox.local_stack import secret_files
 from signalbox.local_stack.environment import environment_of
-from signalbox.local_stack.key_file import with_key_in_file
+from signalbox.local_stack.secret_files import with_secrets_in_files
 from signalbox.settings import ModelSettings, MongodbSettings, Settings, SmtpSettings
 
 KEY = "canary-91c2"
@@ -18,7 +18,7 @@ def with_key(key: str) -> Settings:
 
 def test_key_is_in_the_file_and_in_no_variable(tmp_path):
     """The started processes' environment has the file's path; reading the settings there gives the key back."""
-    moved = with_key_in_file(with_key(KEY), tmp_path)
+    moved = with_secrets_in_files(with_key(KEY), tmp_path)
 
     environ = environment_of(moved)
     assert KEY not in str(environ)
@@ -30,15 +30,15 @@ def test_key_is_in_the_file_and_in_no_variable(tmp_path):
 
 def test_key_that_changed_replaces_the_old_file(tmp_path):
     """A second start with another key leaves that one alone."""
-    with_key_in_file(with_key("old"), tmp_path)
+    with_secrets_in_files(with_key("old"), tmp_path)
 
-    assert with_key_in_file(with_key(KEY), tmp_path).model.key() == KEY
+    assert with_secrets_in_files(with_key(KEY), tmp_path).model.key() == KEY
 
 
 def test_no_key_leaves_no_file(tmp_path):
     """Without a key, or with an empty one, nothing is written."""
     for settings in (Settings(), with_key("")):
-        assert with_key_in_file(settings, tmp_path).model.key() is None
+        assert with_secrets_in_files(settings, tmp_path).model.key() is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,7 +49,7 @@ def test_every_secret_of_the_settings_travels_as_a_file(tmp_path):
         smtp=SmtpSettings(host="h", sender="a@b.example", user="u", password=SecretStr(KEY)),
     )
 
-    moved = with_key_in_file(settings, tmp_path)
+    moved = with_secrets_in_files(settings, tmp_path)
 
     assert KEY not in str(environment_of(moved))
     assert moved.mongodb.address() == f"mongodb://u:{KEY}@h/"
@@ -67,4 +67,4 @@ def test_every_secret_setting_is_one_that_travels_as_a_file():
         if "SecretStr" in str(inner.annotation)
     }
 
-    assert found == {(section, name) for section, name, _ in key_file._SECRETS}
+    assert found == {(section, name) for section, name, _ in secret_files._SECRETS}

@@ -1,0 +1,52 @@
+"""Which agents are alive: the newest heartbeats on `agent_heartbeats`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+
+from connectors.broker import Broker
+from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.topics import AGENT_HEARTBEATS, full_name
+
+ALIVE: Final = timedelta(seconds=15)
+"""A heartbeat comes every 2 s; after this long without one the process is gone or stuck."""
+
+_LOOKED_AT: Final = 2_000
+_POLL_SECONDS: Final = 0.5
+
+
+def recent_agents(broker: Broker, topic_prefix: str, now: datetime) -> frozenset[str]:
+    """Return `agent/instance` of every process whose heartbeat is younger than `ALIVE`; empty without a topic.
+
+    Raises:
+        BrokerError: the broker does not answer.
+    """
+    reader = broker.log_reader()
+    try:
+        partitions = reader.partitions(full_name(topic_prefix, AGENT_HEARTBEATS))
+        if not partitions:
+            return frozenset()
+        reader.assign(partitions)
+        ends = reader.end_offsets(partitions)
+        for partition in partitions:
+            reader.seek(partition, max(0, ends[partition] - _LOOKED_AT))
+        found: set[str] = set()
+        while batch := reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_LOOKED_AT):
+            found.update(_name(record.value, now) or "" for record in batch)
+            if all(reader.position(partition) >= ends[partition] for partition in partitions):
+                break
+        return frozenset(found - {""})
+    finally:
+        reader.close()
+
+
+def _name(value: bytes | None, now: datetime) -> str | None:
+    try:
+        heartbeat = Heartbeat.model_validate_json(value or b"")
+    except ValidationError:
+        return None
+    is_alive = now - heartbeat.at < ALIVE
+    return f"{heartbeat.agent}/{heartbeat.instance}" if is_alive else None

@@ -1,0 +1,114 @@
+"""The agents: a StatefulSet each, because a stable instance name is what gives a restarted one its partitions back.
+
+Group membership is static and the transactional id stable (architecture, section 8): a Deployment's pods get new names, so
+their partitions would wait for the dead ones' sessions, and nobody would fence their transactions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from signalbox.definitions.fleet import ActiveSet
+from signalbox.kubernetes import access, parts
+from signalbox.kubernetes.parts import HOME, NAMESPACE, Manifest, metadata, standard_labels
+from signalbox.settings import Settings
+
+_SERVICE: Final = "signalbox-agents"
+_HOME_VOLUME: Final = "home"
+DRAIN_SECONDS: Final = 30
+"""An agent finishes what it has before it ends."""
+
+
+def workloads(definitions: ActiveSet, settings: Settings, image: str) -> list[Manifest]:
+    """Return the Job that publishes the definitions, and one StatefulSet per agent."""
+    return [
+        _publication(definitions, settings, image),
+        _service(),
+        *(_agent(name, image) for name in sorted(definitions.agents)),
+    ]
+
+
+def _publication(definitions: ActiveSet, settings: Settings, image: str) -> Manifest:
+    # A Job cannot be changed: other definitions are another Job.
+    name = f"signalbox-definitions-{definitions.digest[:8]}"
+    folders = [f"/opt/signalbox/agent_definitions/{fleet}" for fleet in settings.fleets]
+    apply = " && ".join(f"signalbox agents apply {folder}" for folder in folders)
+    pod = _pod(access.OPERATOR, image, ["sh", "-c", apply])
+    pod["spec"]["restartPolicy"] = "OnFailure"
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(name),
+        "spec": {"backoffLimit": 20, "template": pod},
+    }
+
+
+def _service() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(_SERVICE),
+        # Nobody calls an agent; a StatefulSet wants a name to give its pods.
+        "spec": {"clusterIP": "None", "selector": {"app.kubernetes.io/component": "agent"}},
+    }
+
+
+def _agent(agent: str, image: str) -> Manifest:
+    name = f"agent-{agent.replace('_', '-')}"
+    command = ["python", "-m", "agents", agent, "--instance", "$(POD_INDEX)"]
+    pod = _pod(access.AGENTS, image, command)
+    labels = standard_labels(name, **{"app.kubernetes.io/component": "agent"})
+    pod["metadata"] = {"labels": labels}
+    container = pod["spec"]["containers"][0]
+    index = "metadata.labels['apps.kubernetes.io/pod-index']"
+    container["env"].insert(
+        0, {"name": "POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": index}}}
+    )
+    container["volumeMounts"].append({"name": _HOME_VOLUME, "mountPath": HOME})
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            # At most as many as the topic has partitions; the outbox of sent mails is each pod's own.
+            "replicas": 1,
+            "serviceName": _SERVICE,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": pod,
+            "volumeClaimTemplates": [
+                {
+                    "metadata": {"name": _HOME_VOLUME},
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "resources": {"requests": {"storage": "1Gi"}},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _pod(kafka_user: str, image: str, command: list[str]) -> Manifest:
+    return {
+        "spec": {
+            "securityContext": parts.pod_security(),
+            "terminationGracePeriodSeconds": DRAIN_SECONDS,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    "command": command,
+                    "workingDir": "/opt/signalbox",
+                    "securityContext": parts.container_security(),
+                    "resources": {
+                        "requests": {"cpu": "100m", "memory": "256Mi"},
+                        "limits": {"memory": "512Mi"},
+                    },
+                    **parts.environment(kafka_user),
+                    "volumeMounts": parts.secret_mounts(),
+                }
+            ],
+            "volumes": parts.secret_volumes(kafka_user),
+        }
+    }

@@ -1,0 +1,118 @@
+"""What several manifests share: names, labels, the settings as a ConfigMap, and the pod that runs the image."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from signalbox.local_stack.environment import environment_of
+from signalbox.settings import Settings, without_secrets
+
+Manifest = dict[str, Any]
+
+NAMESPACE: Final = "signalbox"
+KAFKA_CLUSTER: Final = "signalbox"
+LISTENER_PORT: Final = 9093
+BOOTSTRAP_SERVERS: Final = f"{KAFKA_CLUSTER}-kafka-bootstrap:{LISTENER_PORT}"
+SETTINGS: Final = "signalbox-settings"
+MODEL_SECRET: Final = "signalbox-model"
+MODEL_KEY: Final = "api-key"
+HOME: Final = "/var/lib/signalbox"
+USER_ID: Final = 10001
+
+_PASSWORDS: Final = "/etc/signalbox/kafka-user"
+_AUTHORITY: Final = "/etc/signalbox/kafka-ca"
+_MODEL: Final = "/etc/signalbox/model"
+
+# Fixed by the manifests themselves, or meaningless outside the local stack.
+_NOT_SHARED: Final = (
+    "SIGNALBOX_HOME",
+    "SIGNALBOX_KAFKA__PORT",
+    "SIGNALBOX_FLINK__REST_PORT",
+    "SIGNALBOX_GATEWAY__PORT",
+)
+
+
+def metadata(name: str, **labels: str) -> Manifest:
+    """Return an object's metadata; labels get the keys Kubernetes recommends."""
+    return {"name": name, "namespace": NAMESPACE, "labels": standard_labels(name, **labels)}
+
+
+def standard_labels(name: str, **more: str) -> dict[str, str]:
+    """Return the labels by which an object is found."""
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "signalbox", **more}
+
+
+def settings_map(settings: Settings) -> Manifest:
+    """Return the ConfigMap of every setting that all processes share; secrets are files, never in it."""
+    environ = environment_of(without_secrets(settings))
+    shared = {
+        key: value
+        for key, value in environ.items()
+        if key not in _NOT_SHARED and not key.startswith("SIGNALBOX_KAFKA__SECURITY__")
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(SETTINGS),
+        "data": {
+            **shared,
+            "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": BOOTSTRAP_SERVERS,
+            "SIGNALBOX_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
+            "SIGNALBOX_KAFKA__SECURITY__MECHANISM": "SCRAM-SHA-512",
+            "SIGNALBOX_KAFKA__SECURITY__PASSWORD_FILE": f"{_PASSWORDS}/password",
+            "SIGNALBOX_KAFKA__SECURITY__CA_FILE": f"{_AUTHORITY}/ca.crt",
+            "SIGNALBOX_MODEL__API_KEY_FILE": ""
+            if settings.model.provider == "embedded"
+            else f"{_MODEL}/{MODEL_KEY}",
+        },
+    }
+
+
+def environment(kafka_user: str, **more: str) -> Manifest:
+    """Return a container's `env` and `envFrom`: the shared settings, and who it is for Kafka."""
+    own = {"SIGNALBOX_HOME": HOME, "SIGNALBOX_KAFKA__SECURITY__USERNAME": kafka_user, **more}
+    return {
+        "envFrom": [{"configMapRef": {"name": SETTINGS}}],
+        "env": [{"name": name, "value": value} for name, value in own.items()],
+    }
+
+
+def secret_volumes(kafka_user: str) -> list[Manifest]:
+    """Return the volumes with the user's password and the cluster's CA (Strimzi makes both), and the model's key."""
+    return [
+        _secret("kafka-user", kafka_user, "password", optional=False),
+        _secret("kafka-ca", f"{KAFKA_CLUSTER}-cluster-ca-cert", "ca.crt", optional=False),
+        # Whoever uses the embedded model has none.
+        _secret("model", MODEL_SECRET, MODEL_KEY, optional=True),
+    ]
+
+
+def secret_mounts() -> list[Manifest]:
+    """Return where a container finds `secret_volumes`."""
+    places = {"kafka-user": _PASSWORDS, "kafka-ca": _AUTHORITY, "model": _MODEL}
+    return [{"name": name, "mountPath": path, "readOnly": True} for name, path in places.items()]
+
+
+def pod_security() -> Manifest:
+    """Return the pod's security context: the image's user, who owns the volumes."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "fsGroup": USER_ID,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    """Return the container's security context."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _secret(volume: str, secret: str, key: str, *, optional: bool) -> Manifest:
+    source = {
+        "secretName": secret,
+        "items": [{"key": key, "path": key}],
+        "defaultMode": 0o440,
+        "optional": optional,
+    }
+    return {"name": volume, "secret": source}
