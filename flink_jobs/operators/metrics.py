@@ -1,4 +1,8 @@
-"""The operator's metrics in Flink's metric group, by the names of `signalbox.metric_names`."""
+"""The operator's metrics in Flink's metric group, by the names of `signalbox.metric_names`.
+
+All are Flink counters, also those that fall. Flink would ask a gauge on a thread of its own, and a second thread in an
+interpreter that runs inside the TaskManager ends the TaskManager (SIGSEGV, *seen*).
+"""
 
 from __future__ import annotations
 
@@ -9,32 +13,31 @@ from signalbox.metric_names import METRIC_GROUP, MetricName
 
 
 class Metrics:
-    """Counters and gauges of one subtask; for the operator's thread only, because Flink's are."""
+    """Counters of one subtask; for the operator's thread only, because Flink's are."""
 
     def __init__(self, group: Any, calls: ModelCalls) -> None:
         ours = group.add_group(METRIC_GROUP)
         self._calls = calls
-        self._started = 0
-        self._failed = 0
         self._counters = {
             name: ours.counter(name.removeprefix(f"{METRIC_GROUP}."))
             for name in get_args(MetricName)
-            if name not in _GAUGES
         }
-        ours.gauge("model_in_flight", lambda: calls.runner.in_flight)
-        ours.gauge("model_waiting", lambda: calls.runner.waiting)
+        self._told: dict[str, int] = {}
 
     def count(self, name: str) -> None:
         """Add one to a counter."""
         self._counters[name].inc()
 
     def update(self) -> None:
-        """Bring the counters of the calls up to date; their own thread may not touch Flink's."""
+        """Bring what the calls' own thread counts up to date; that thread may not touch Flink's counters."""
         runner = self._calls.runner
-        started, failed = runner.started, runner.failed
-        self._counters["signalbox.model_calls"].inc(started - self._started)
-        self._counters["signalbox.model_failures"].inc(failed - self._failed)
-        self._started, self._failed = started, failed
+        self._tell("signalbox.model_calls", runner.started)
+        self._tell("signalbox.model_failures", runner.failed)
+        self._tell("signalbox.model_in_flight", runner.in_flight)
+        self._tell("signalbox.model_waiting", runner.waiting)
 
-
-_GAUGES = frozenset({"signalbox.model_in_flight", "signalbox.model_waiting"})
+    def _tell(self, name: str, value: int) -> None:
+        change = value - self._told.get(name, 0)
+        if change:
+            self._told[name] = value
+            self._counters[name].inc(change)
