@@ -17,7 +17,7 @@ MetricName = Literal[
     "signalbox.model_calls",
     # Counter: model calls that failed; together with an open breaker it says the model is down.
     "signalbox.model_failures",
-    # Level, a counter that also falls: model calls in flight in this subtask; at the limit for long means the model is the bottleneck.
+    # Level, a counter that also falls: model calls in flight; at the limit for long means the model is the bottleneck.
     "signalbox.model_in_flight",
     # Level: calls waiting for a slot; above the bound the operator slows its input.
     "signalbox.model_waiting",
