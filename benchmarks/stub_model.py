@@ -6,8 +6,11 @@ prints `{"port": …, "openai_base_url": …, "ollama_base_url": …}` as one JS
 Latencies are lognormal, drawn by seed in the order of arrival. An answer fits the request's JSON Schema: the first
 value of an enum, the shortest list, the middle of a range.
 
-A fault is chosen for everybody (`--mode`, `POST /mode/<mode>`) or by the address (`/<mode>/v1`, `/<mode>/api/chat`).
-`GET /stats` counts calls, calls in flight, connections that callers gave up, and latencies; `POST /stats/reset` forgets.
+A fault is chosen, the first that applies: by the address (`/<mode>/v1`, `/<mode>/api/chat`); by the prompt, where it
+says `stub-mode=<mode>`; by the prompt's hash (`POST /mix` with `{"<mode>": share}`, so equal prompts meet equal faults);
+by the time (`POST /schedule` with `[[after_seconds, "<mode>"], …]`); for everybody (`--mode`, `POST /mode/<mode>`).
+`GET /stats` counts calls, calls in flight, connections that callers gave up, and latencies; `GET /calls` says how often
+each prompt was asked, by hash; `POST /stats/reset` forgets both.
 """
 
 from __future__ import annotations
@@ -15,20 +18,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import json
 import math
 import random
+import re
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 MODES: Final = (
     "ok",
     "fast",
+    "slow",
     "hang",
     "rate_limited",
     "error",
@@ -43,7 +49,9 @@ MODES: Final = (
     "reset",
 )
 RETRY_AFTER_SECONDS: Final = 7
+SLOW_FACTOR: Final = 10
 _HUGE_CHARS: Final = 1024 * 1024
+_MARK: Final = re.compile(rb"stub-mode=([a-z_]+)")
 _STATUSES: Final = {
     "rate_limited": (429, "Too Many Requests"),
     "error": (500, "Internal Server Error"),
@@ -63,6 +71,7 @@ class Stats:
     abandoned: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_seconds: list[float] = field(default_factory=list)
+    prompts: Counter[str] = field(default_factory=Counter)
     started_at: float = field(default_factory=time.time)
     in_flight_seconds: float = 0.0
     last_change: float = field(default_factory=time.perf_counter)
@@ -103,6 +112,7 @@ class StubModel:
         self, *, median_seconds: float = 0.0, sigma: float = 0.0, seed: int = 1, mode: str = "ok"
     ) -> None:
         self.mode = mode
+        self.mix: dict[str, float] = {}
         self.stats = Stats()
         self.port = 0
         self._median_seconds = median_seconds
@@ -110,6 +120,7 @@ class StubModel:
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
 
     async def start(self, port: int = 0) -> int:
         """Listen; return the port."""
@@ -121,9 +132,37 @@ class StubModel:
         """Stop listening and drop every connection."""
         if self._server is not None:
             self._server.close()
+        for timer in self._timers:
+            timer.cancel()
         for connection in list(self._connections):
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def set_schedule(self, steps: Sequence[tuple[float, str]]) -> None:
+        """Change the mode by itself: each step's mode from so many seconds after now on. Replaces a former schedule."""
+        for _, mode in steps:
+            _require_mode(mode)
+        for timer in self._timers:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers = [
+            loop.call_later(seconds, setattr, self, "mode", mode) for seconds, mode in steps
+        ]
+
+    def mode_of(self, path: str, body: bytes) -> str:
+        """Return the mode that applies to a question."""
+        first = path.strip("/").split("/")[0]
+        if first in MODES:
+            return first
+        marked = _MARK.search(body)
+        if marked is not None and marked[1].decode() in MODES:
+            return marked[1].decode()
+        share = int(prompt_hash(body)[:8], 16) / 0x1_0000_0000
+        for mode, part in self.mix.items():
+            if share < part:
+                return mode
+            share -= part
+        return self.mode
 
     def next_latency_seconds(self) -> float:
         """Draw the next latency: lognormal with the given median and sigma."""
@@ -155,13 +194,17 @@ class StubModel:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if path.endswith(("/chat/completions", "/api/chat")):
             return await self._chat(path, body, reader, writer)
-        writer.write(_response(*self._control(method, path)))
+        writer.write(_response(*self._control(method, path, body)))
         await writer.drain()
         return True
 
-    def _control(self, method: str, path: str) -> tuple[int, str, bytes]:
+    def _control(self, method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
         if path == "/stats":
             return 200, "OK", _json(self.stats.as_json())
+        if path == "/calls":
+            return 200, "OK", _json(self.stats.prompts)
+        if method == "POST" and path in ("/mix", "/schedule"):
+            return self._configure(path, body)
         if method == "POST" and path == "/stats/reset":
             in_flight = self.stats.in_flight
             self.stats = Stats(in_flight=in_flight, max_in_flight=in_flight)
@@ -175,20 +218,32 @@ class StubModel:
             return 200, "OK", _json({"object": "list", "data": [{"id": "stub", "object": "model"}]})
         return 404, "Not Found", _json({"error": f"{method} {path}; modes: {', '.join(MODES)}"})
 
+    def _configure(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        try:
+            asked = json.loads(body)
+            if path == "/mix":
+                mix = {str(mode): float(part) for mode, part in asked.items()}
+                for mode in mix:
+                    _require_mode(mode)
+                self.mix = mix
+            else:
+                self.set_schedule([(float(seconds), str(mode)) for seconds, mode in asked])
+        except (ValueError, TypeError, AttributeError) as error:
+            return 400, "Bad Request", _json({"error": f"{path}: {error}"})
+        return 200, "OK", b"{}"
+
     async def _chat(
         self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        first = path.strip("/").split("/")[0]
-        mode = first if first in MODES else self.mode
+        mode = self.mode_of(path, body)
         self.stats.calls += 1
+        self.stats.prompts[prompt_hash(body)] += 1
         self.stats.step(+1)
         try:
             if mode == "reset":
                 writer.transport.abort()
                 return False
-            latency = (
-                3600.0 if mode == "hang" else 0.0 if mode == "fast" else self.next_latency_seconds()
-            )
+            latency = self._latency_seconds(mode)
             if not await self._wait(latency, reader):
                 self.stats.abandoned += 1
                 return False
@@ -202,6 +257,11 @@ class StubModel:
         finally:
             self.stats.step(-1)
 
+    def _latency_seconds(self, mode: str) -> float:
+        if mode in ("hang", "fast"):
+            return 3600.0 if mode == "hang" else 0.0
+        return self.next_latency_seconds() * (SLOW_FACTOR if mode == "slow" else 1)
+
     async def _wait(self, seconds: float, reader: asyncio.StreamReader) -> bool:
         """Wait; False as soon as the caller has closed its connection."""
         if seconds <= 0:
@@ -213,6 +273,21 @@ class StubModel:
         except TimeoutError:
             return True
         return False
+
+
+def prompt_hash(body: bytes) -> str:
+    """Return 16 hex digits that stand for the messages of a question, whatever else the request says."""
+    try:
+        asked = json.loads(body)["messages"]
+    except (ValueError, TypeError, KeyError):
+        asked = body.decode("latin-1")
+    return hashlib.sha256(_json(asked)).hexdigest()[:16]
+
+
+def _require_mode(mode: str) -> None:
+    if mode not in MODES:
+        msg = f"there is no mode {mode!r}; modes: {', '.join(MODES)}"
+        raise ValueError(msg)
 
 
 def sample(schema: Mapping[str, Any]) -> Any:

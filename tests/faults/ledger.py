@@ -1,0 +1,308 @@
+"""The ledger: where each accepted message ended, judged over the whole history of the topics.
+
+It shares no code with what it judges, and knows only what docs/architecture.md promises: every accepted message ends
+in exactly one of dispatched, dead letter, NONE, parked, or the outcome of its conversation; every task is answered
+once; every conversation ends; an effect happens once. Its inputs are the committed records, the senders' log, the
+effects that were found outside, and the stub model's call log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.history import Stored
+
+MESSAGES, DECISIONS, OUTCOMES = "agent_messages", "agent_decisions", "agent_outcomes"
+REVIEWS, DEAD_LETTERS, TASKS = "agent_review", "agent_messages_dlq", "agent_tasks_"
+ABRUPT = {"expired", "hop_budget", "token_budget", "loop", "failed", "cancelled"}
+"""Outcomes that may take messages and tasks with them that have no ending of their own."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One record that a sender tried to write. `id` is empty for raw bytes; `place` is set once the broker has it."""
+
+    id: str
+    conversation: str
+    place: tuple[str, int, int] | None
+
+
+@dataclass
+class Report:
+    """The verdict. The lists hold what is wrong, as sentences; the run is good while all of them are empty."""
+
+    acked: int = 0
+    delivered: int = 0
+    dead_letters: int = 0
+    terminal: int = 0
+    parked: int = 0
+    effects: int = 0
+    model_calls: int = 0
+    model_decisions: int = 0
+    lost: list[str] = field(default_factory=list)
+    dup: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was lost, doubled, left open, or made up."""
+        return not (self.lost or self.dup or self.open or self.wrong)
+
+    def __str__(self) -> str:
+        calls = f"{self.model_calls / self.model_decisions:.2f}" if self.model_decisions else "-"
+        head = (
+            f"acked={self.acked} delivered={self.delivered} dead_letters={self.dead_letters} terminal={self.terminal} "
+            f"parked={self.parked} effects={self.effects} open={len(self.open)} lost={len(self.lost)} "
+            f"dup={len(self.dup)} wrong={len(self.wrong)} calls_per_decision={calls} outcomes={dict(self.outcomes)} "
+            f"reasons={dict(self.reasons)}"
+        )
+        faults = (
+            ("lost", self.lost),
+            ("dup", self.dup),
+            ("open", self.open),
+            ("wrong", self.wrong),
+        )
+        shown = [f"  {name}: {one}" for name, found in faults for one in found[:10]]
+        return "\n".join([head, *shown])
+
+    def require_good(self) -> None:
+        """Raise unless lost = dup = open = wrong = 0."""
+        assert self.is_good, str(self)
+
+
+class Ledger:
+    """One look at the whole history."""
+
+    def __init__(
+        self,
+        records: Iterable[Stored],
+        sent: Sequence[Sent],
+        *,
+        effects: Mapping[str, int] | None = None,
+        acts: Collection[str] = (),
+        model_calls: int = 0,
+    ) -> None:
+        """Sort the records.
+
+        Args:
+            records: all committed records.
+            sent: what the senders wrote, and what the broker acknowledged.
+            effects: how often each task's effect was found, by task id; None where nobody has effects.
+            acts: the agents whose every answered task has an effect.
+            model_calls: calls that the stub model saw.
+        """
+        self._sent = sent
+        self._effects = effects
+        self._acts = acts
+        self._report = Report(model_calls=model_calls, effects=sum((effects or {}).values()))
+        self._on_messages: dict[tuple[str, int, int], Stored] = {}
+        self._messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._tasks: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        self._by_cause: dict[str, list[str]] = defaultdict(list)
+        self._decisions: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._letters: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._letters_at: Counter[tuple[str, int, int]] = Counter()
+        self._letters_of_task: Counter[str] = Counter()
+        self._outcomes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._parked: Counter[str] = Counter()
+        self._replies: dict[str, Counter[str]] = defaultdict(Counter)
+        for record in records:
+            self._sort(record)
+
+    def judge(self) -> Report:
+        """Return what is wrong, if anything is."""
+        self._judge_senders()
+        self._judge_messages()
+        self._judge_tasks()
+        self._judge_decisions()
+        self._judge_conversations()
+        self._judge_effects()
+        return self._report
+
+    def _sort(self, record: Stored) -> None:
+        found = record.fields()
+        if record.topic == MESSAGES:
+            self._on_messages[record.place] = record
+            if found is not None and isinstance(found.get("id"), str) and found.get("subject"):
+                self._messages[found["id"]].append({**found, "place": record.place})
+                is_answer = str(found.get("source", "")).startswith("agent/")
+                if is_answer and found.get("type") != "task.status":
+                    self._replies[str(found.get("causationid"))][found["id"]] += 1
+        elif found is None:
+            if record.topic in (DECISIONS, OUTCOMES, REVIEWS, DEAD_LETTERS):
+                self._report.wrong.append(f"{record.place} is no JSON object")
+        elif record.topic.startswith(TASKS):
+            agent = record.topic.removeprefix(TASKS)
+            self._tasks[found["id"]].append((agent, found))
+            self._by_cause[found["causationid"]].append(found["id"])
+        elif record.topic == DECISIONS:
+            self._decisions[found["message_id"]].append(found)
+        elif record.topic == OUTCOMES:
+            self._outcomes[found["conversation_id"]].append(found)
+        elif record.topic == REVIEWS:
+            self._parked[found["message"]["id"]] += 1
+        elif record.topic == DEAD_LETTERS:
+            self._sort_letter(found)
+
+    def _sort_letter(self, letter: dict[str, Any]) -> None:
+        topic = letter["topic"]
+        base = topic[topic.find("agent_") :] if "agent_" in topic else topic
+        self._report.reasons[letter["reason"]] += 1
+        if base.startswith(TASKS):
+            self._letters_of_task[str(letter.get("message_id"))] += 1
+        elif letter.get("message_id") in self._messages or letter.get("message_id"):
+            self._letters[str(letter["message_id"])].append(letter)
+        else:
+            self._letters_at[(base, letter["partition"], letter["offset"])] += 1
+
+    # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _judge_senders(self) -> None:
+        for one in self._sent:
+            if one.place is None:
+                continue
+            self._report.acked += 1
+            there = one.id in self._messages if one.id else one.place in self._on_messages
+            if not there:
+                self._report.lost.append(
+                    f"{one.id or one.place} was acknowledged and is on no topic"
+                )
+
+    def _judge_messages(self) -> None:
+        for message_id, found in self._messages.items():
+            self._judge_message(message_id, found)
+        for place, record in self._on_messages.items():
+            fields = record.fields()
+            if fields is not None and isinstance(fields.get("id"), str) and fields.get("subject"):
+                continue
+            letters = self._letters_at.pop(place, 0)
+            # What has a readable id but no valid envelope is named by it in its dead letter.
+            if fields is not None and not letters:
+                named = self._letters.get(str(fields.get("id")), [])
+                letters = sum((x["partition"], x["offset"]) == place[1:] for x in named)
+            self._report.dead_letters += letters
+            if letters != 1:
+                (self._report.lost if not letters else self._report.dup).append(
+                    f"the bytes at {place} have {letters} dead letters"
+                )
+        for place in self._letters_at:
+            self._report.wrong.append(f"a dead letter of {place}, where nothing bad was written")
+
+    def _judge_message(self, message_id: str, found: list[dict[str, Any]]) -> None:
+        letters = len(self._letters.get(message_id, ()))
+        tasks = len(self._by_cause.get(message_id, ()))
+        nones = sum(one["agent"] == "NONE" for one in self._decisions.get(message_id, ()))
+        parked = min(1, self._parked[message_id])
+        first = found[0]
+        endings = letters + tasks + nones
+        if endings == 0 and not parked:
+            if self._is_carried_by_outcome(first):
+                self._report.terminal += 1
+            else:
+                self._report.lost.append(f"{message_id} of {first['subject']} ended nowhere")
+            return
+        if endings > 1:
+            self._report.dup.append(
+                f"{message_id}: {tasks} tasks, {letters} dead letters, {nones} times NONE"
+            )
+        self._report.delivered += tasks
+        self._report.dead_letters += letters
+        self._report.terminal += nones
+        self._report.parked += parked
+
+    def _is_carried_by_outcome(self, message: dict[str, Any]) -> bool:
+        ends = self._outcomes.get(message["subject"], ())
+        if message["type"] in ("task.failed", "task.status"):
+            return bool(ends)
+        return any(end["status"] in ABRUPT for end in ends)
+
+    def _judge_tasks(self) -> None:
+        for task_id, found in self._tasks.items():
+            agent, task = found[0]
+            if len(found) > 1:
+                self._report.dup.append(
+                    f"{task_id} is {len(found)} tasks, for {[a for a, _ in found]}"
+                )
+            decided = [one["agent"] for one in self._decisions.get(task["causationid"], ())]
+            if decided.count(agent) < 1:
+                self._report.wrong.append(f"{task_id} went to {agent}, decided was {decided}")
+            if task["causationid"] not in self._messages:
+                self._report.wrong.append(
+                    f"{task_id} answers {task['causationid']}, which nobody sent"
+                )
+            self._judge_answer(task_id, agent, task)
+
+    def _judge_answer(self, task_id: str, agent: str, task: dict[str, Any]) -> None:
+        answers = self._replies.get(task_id, Counter())
+        if sum(answers.values()) > 1:
+            self._report.dup.append(f"{task_id} of {agent} was answered {dict(answers)}")
+        if self._letters_of_task[task_id] > 1:
+            self._report.dup.append(f"{task_id}: {self._letters_of_task[task_id]} dead letters")
+        ends = self._outcomes.get(task["subject"], ())
+        if not answers and not any(end["status"] in ABRUPT for end in ends):
+            self._report.open.append(
+                f"{task_id} of {agent}, conversation {task['subject']}: no answer"
+            )
+
+    def _judge_decisions(self) -> None:
+        for message_id, found in self._decisions.items():
+            slots = Counter(one["slot"] for one in found)
+            if max(slots.values()) > 1:
+                self._report.dup.append(f"{message_id} was decided {dict(slots)}")
+            self._report.model_decisions += sum(one["path"] == "model" for one in found)
+            if message_id not in self._messages:
+                self._report.wrong.append(f"a decision on {message_id}, which nobody sent")
+            wanted = sum(one["agent"] != "NONE" for one in found)
+            if wanted > len(self._by_cause.get(message_id, ())):
+                self._report.lost.append(f"{message_id} was decided for an agent and has no task")
+
+    def _judge_conversations(self) -> None:
+        openings: Counter[str] = Counter()
+        for found in self._messages.values():
+            if not str(found[0].get("source", "")).startswith("agent/"):
+                openings[found[0]["subject"]] += 1
+        last_decided: dict[str, str] = {}
+        for found in self._decisions.values():
+            for one in found:
+                conversation = one["conversation_id"]
+                last_decided[conversation] = max(
+                    last_decided.get(conversation, ""), one["decided_at"]
+                )
+        for conversation, decided_at in last_decided.items():
+            ends = self._outcomes.get(conversation, ())
+            if not any(end["ended_at"] >= decided_at for end in ends):
+                self._report.open.append(
+                    f"{conversation}: decided at {decided_at}, no outcome after it"
+                )
+        for conversation, ends in self._outcomes.items():
+            self._report.outcomes.update(end["status"] for end in ends)
+            episodes = Counter(end["episode"] for end in ends)
+            if max(episodes.values()) > 1:
+                self._report.dup.append(f"{conversation}: outcomes by episode {dict(episodes)}")
+            if len(ends) > openings[conversation]:
+                self._report.wrong.append(
+                    f"{conversation}: {len(ends)} outcomes, but {openings[conversation]} messages from outside"
+                )
+
+    def _judge_effects(self) -> None:
+        if self._effects is None:
+            return
+        for task_id, count in self._effects.items():
+            if task_id not in self._tasks:
+                self._report.wrong.append(f"an effect of {task_id}, which is no task")
+            if count > 1:
+                self._report.dup.append(f"{task_id} had its effect {count} times")
+        for task_id, found in self._tasks.items():
+            agent = found[0][0]
+            is_done = any(
+                self._messages[reply][0]["type"] != "task.failed"
+                for reply in self._replies.get(task_id, ())
+            )
+            if agent in self._acts and is_done and not self._effects.get(task_id):
+                self._report.lost.append(f"{task_id} of {agent} was answered without its effect")

@@ -1,0 +1,200 @@
+"""The ledger of the fault runs is judged itself: a good history is green, and each way of spoiling it is red."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.faults.history import Stored
+from tests.faults.ledger import Ledger, Report, Sent
+
+Spoil = Callable[[list[Stored]], list[Stored]]
+
+
+def _stored(on: str, offset: int, /, **fields: Any) -> Stored:
+    return Stored(on, 0, offset, json.dumps(fields).encode())
+
+
+def good() -> list[Stored]:
+    """Two conversations through one agent each, and a bad value: everything ends once."""
+    records = [Stored("agent_messages", 0, 9, b"{bad")]
+    records.append(
+        _stored(
+            "agent_messages_dlq",
+            0,
+            topic="x.agent_messages",
+            partition=0,
+            offset=9,
+            message_id=None,
+            reason="malformed_json",
+        )
+    )
+    for number, agent in enumerate(("alpha", "beta")):
+        conversation, message, task = f"c-{number}", f"m-{number}", f"t-{number}"
+        reply = f"r-{number}"
+        records += [
+            _stored(
+                "agent_messages", number, id=message, subject=conversation, type="go", source="cli"
+            ),
+            _stored("agent_decisions", number, **_decision(message, conversation, agent, "10")),
+            _stored(f"agent_tasks_{agent}", 0, id=task, causationid=message, subject=conversation),
+            _stored(
+                "agent_messages",
+                10 + number,
+                id=reply,
+                subject=conversation,
+                type="done",
+                source=f"agent/{agent}",
+                causationid=task,
+            ),
+            _stored("agent_decisions", 10 + number, **_decision(reply, conversation, "NONE", "20")),
+            _stored("agent_outcomes", number, **_outcome(conversation)),
+        ]
+    return records
+
+
+def _decision(message: str, conversation: str, agent: str, at: str) -> dict[str, Any]:
+    return {
+        "message_id": message,
+        "slot": "route",
+        "conversation_id": conversation,
+        "agent": agent,
+        "path": "contract",
+        "decided_at": at,
+    }
+
+
+def _outcome(conversation: str, episode: int = 1) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation,
+        "episode": episode,
+        "status": "completed",
+        "ended_at": "20",
+    }
+
+
+SENT = [
+    Sent("m-0", "c-0", ("agent_messages", 0, 0)),
+    Sent("m-1", "c-1", ("agent_messages", 0, 1)),
+    Sent("", "bad", ("agent_messages", 0, 9)),
+    Sent("m-never", "c-9", None),
+]
+
+
+def judged(records: list[Stored], effects: dict[str, int] | None = None) -> Report:
+    """The verdict on `records` with the usual senders' log."""
+    counted = {"t-0": 1, "t-1": 1} if effects is None else effects
+    return Ledger(records, SENT, effects=counted, acts={"alpha", "beta"}).judge()
+
+
+def test_ledger_good_history_is_green() -> None:
+    """Nothing is found where everything ended once; what was never acknowledged may be absent."""
+    report = judged(good())
+
+    assert report.is_good, str(report)
+    assert (report.acked, report.delivered, report.dead_letters, report.terminal) == (3, 2, 1, 2)
+    report.require_good()
+
+
+@pytest.mark.parametrize("index", range(len(good())))
+def test_ledger_any_record_dropped_is_red(index: int) -> None:
+    """Whichever record is missing, the ledger notices."""
+    records = good()
+    dropped = records.pop(index)
+
+    assert not judged(records).is_good, dropped
+    with pytest.raises(AssertionError):
+        judged(records).require_good()
+
+
+@pytest.mark.parametrize(
+    "index", [i for i, record in enumerate(good()) if record.topic != "agent_messages"]
+)
+def test_ledger_any_written_record_doubled_is_red(index: int) -> None:
+    """Whichever record of ours comes twice, the ledger notices; a sender may write one id twice."""
+    records = good()
+    records.append(replace(records[index], offset=99))
+
+    assert judged(records).dup, records[index]
+
+
+def test_ledger_reply_doubled_is_red_and_a_sender_s_duplicate_is_not() -> None:
+    """An agent answers once in committed records; the same id twice from outside is what deduplication is for."""
+    again = [
+        replace(r, offset=99)
+        for r in good()
+        if b'"r-0"' in (r.value or b"") and r.topic == "agent_messages"
+    ]
+    twice = [
+        replace(r, offset=98)
+        for r in good()
+        if b'"m-0"' in (r.value or b"") and r.topic == "agent_messages"
+    ]
+
+    assert judged(good() + again).dup
+    assert judged(good() + twice).is_good
+
+
+@pytest.mark.parametrize(
+    ("index", "topic"),
+    [(i, "agent_heartbeats") for i, _ in enumerate(good())]
+    + [
+        (i, "agent_tasks_gamma") for i, r in enumerate(good()) if r.topic.startswith("agent_tasks_")
+    ],
+)
+def test_ledger_any_record_moved_to_another_topic_is_red(index: int, topic: str) -> None:
+    """A record on a topic where it does not belong is missed where it does."""
+    records = good()
+    records[index] = replace(records[index], topic=topic)
+
+    assert not judged(records).is_good
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        _stored("agent_outcomes", 50, **_outcome("c-0", episode=2)),
+        _stored("agent_outcomes", 50, **_outcome("c-of-nobody")),
+        _stored("agent_tasks_alpha", 50, id="t-x", causationid="m-x", subject="c-0"),
+        _stored("agent_decisions", 50, **_decision("m-x", "c-0", "alpha", "15")),
+        _stored(
+            "agent_messages_dlq",
+            50,
+            topic="agent_messages",
+            partition=0,
+            offset=77,
+            message_id=None,
+            reason="malformed_json",
+        ),
+    ],
+)
+def test_ledger_forged_record_is_red(forged: Stored) -> None:
+    """An outcome, a task, a decision or a dead letter that nobody caused is found."""
+    assert not judged([*good(), forged]).is_good
+
+
+@pytest.mark.parametrize(
+    "effects", [{"t-0": 1}, {"t-0": 2, "t-1": 1}, {"t-0": 1, "t-1": 1, "t-2": 1}]
+)
+def test_ledger_effect_missing_doubled_or_foreign_is_red(effects: dict[str, int]) -> None:
+    """Effects are counted against the tasks that were answered."""
+    assert not judged(good(), effects).is_good
+
+
+def test_ledger_conversation_without_an_end_after_its_last_decision_is_open() -> None:
+    """An outcome of an earlier episode does not close a later one."""
+    late = _stored("agent_decisions", 60, **_decision("r-1", "c-1", "NONE", "30"))
+
+    assert judged([*good(), late]).open
+
+
+def test_ledger_raw_value_without_its_dead_letter_is_lost_and_with_two_is_dup() -> None:
+    """Bytes have no id; their place on the topic is what a dead letter must name, once."""
+    letters = [record for record in good() if record.topic == "agent_messages_dlq"]
+
+    assert judged([r for r in good() if r not in letters]).lost
+    assert judged([*good(), replace(letters[0], offset=5)]).dup
