@@ -1,0 +1,77 @@
+"""Fixtures of the fault runs: one stack for all of them, seeds, and the table of figures at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.faults.ledger import Report
+from tests.faults.stand import Stand
+
+SEEDS = (1, 2, 3)
+_FIGURES: list[str] = []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each fault meets three seeds; the smoke runs only the first (`FAULT_SEEDS=7` runs that one)."""
+    if "seed" not in metafunc.fixturenames:
+        return
+    asked = os.environ.get("FAULT_SEEDS")
+    seeds = [int(seed) for seed in asked.split(",")] if asked else list(SEEDS)
+    is_smoke = metafunc.definition.get_closest_marker("smoke") is not None
+    marks = [pytest.mark.faults_smoke] if is_smoke else []
+    metafunc.parametrize(
+        "seed", [pytest.param(seed, marks=marks if seed == seeds[0] else []) for seed in seeds]
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what every run showed."""
+    if _FIGURES:
+        terminalreporter.section("ledgers of the fault runs")
+        for line in _FIGURES:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """The stack, up."""
+    made = Stand(tmp_path_factory.mktemp("stand"))
+    try:
+        made.up_first()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def stand(running: Stand) -> Iterator[Stand]:
+    """The stack, healthy, its model and its link well."""
+    running.wait_healthy()
+    yield running
+    running.stub.mode("ok")
+    running.stub.mix({})
+    running.link.heal()
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keep a run's figures and verdict for the table at the end."""
+
+    def keep(report: Report, **figures: Any) -> None:
+        shown = " ".join(f"{name}={_short(value)}" for name, value in figures.items())
+        line = f"{request.node.name}: {shown} | {report}"
+        _FIGURES.append(line)
+        print(line)
+        if path := os.environ.get("FAULT_FIGURES"):
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    return keep
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,42 @@
+"""The fleet of the fault runs: a contract decides for alpha, a model between beta and gamma, opening hands on to alpha."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from tests.support.fleets import agent
+
+HANDLER = {"python": "examples.fault_agents:act"}
+LIMITS = {"max_concurrent": 20, "max_attempts": 3, "timeout_seconds": 20}
+TAKES = {
+    "alpha": "a",
+    "beta": "b",
+    "gamma": "b",
+    "opening": "o",
+    "ping": "ping",
+    "pong": "pong",
+}
+ACTS = frozenset(TAKES)
+"""All of them have an effect."""
+
+
+def fault_fleet(**descriptions: str) -> ActiveSet:
+    """The active set; a description given for an agent makes another version of it."""
+    return ActiveSet.of([Fleet(_policy(), {name: _agent(name, descriptions) for name in TAKES})])
+
+
+def _policy() -> FleetPolicy:
+    return FleetPolicy.model_validate(
+        {
+            "name": "faults",
+            "budgets": {"hops": 12, "seconds": 600, "task_seconds": 120},
+            "completes_on": [f"{name}.done" for name in ("alpha", "beta", "gamma")],
+        }
+    )
+
+
+def _agent(name: str, descriptions: dict[str, str]) -> AgentDefinition:
+    more: dict[str, Any] = {"description": descriptions[name]} if name in descriptions else {}
+    return agent(name, [TAKES[name]], closed=False, handler=HANDLER, limits=LIMITS, **more)
