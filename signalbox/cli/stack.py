@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from signalbox.cli.session import load_settings, note, print_json
+from signalbox.errors import UsageError
 from signalbox.local_stack import api
 
 app = typer.Typer(help="The local stack.")
@@ -29,17 +32,21 @@ def up(
     Jobs go on from the savepoint that `down` left, else from their newest checkpoint.
     """
     settings = load_settings()
-    if fresh and not yes:
-        typer.confirm(
-            f"Remove every topic, message and state in {settings.home.absolute()}?",
-            abort=True,
-            err=True,
-        )
+    if fresh and not yes and (kept := api.kept_state(settings)):
+        _confirm_loss(settings.home.absolute(), kept)
     started = api.up(settings, detach=detach, fresh=fresh, report=note)
     if detach and started:
         note(
             f"Flink's page: http://127.0.0.1:{settings.flink.rest_port} · `signalbox down` stops it all"
         )
+
+
+def _confirm_loss(home: Path, kept: tuple[str, ...]) -> None:
+    what = f"{', '.join(kept)} in {home}"
+    if not sys.stdin.isatty():
+        msg = f"up --fresh would remove {what}, and nobody can be asked; say so with --yes, or leave --fresh out"
+        raise UsageError(msg)
+    typer.confirm(f"Remove {what}?", abort=True, err=True)
 
 
 @app.command()

@@ -31,7 +31,7 @@ from signalbox.local_stack.status import StackStatus, status
 from signalbox.local_stack.supervisor import Report
 from signalbox.settings import Settings
 
-__all__ = ["Check", "StackStatus", "doctor", "down", "is_running", "status", "up"]
+__all__ = ["Check", "StackStatus", "doctor", "down", "is_running", "kept_state", "status", "up"]
 
 UP_SECONDS: Final = 600.0
 DOWN_SECONDS: Final = 45.0
@@ -118,6 +118,13 @@ def down(settings: Settings, *, report: Report = lambda _: None) -> bool:
     _tell(state_file.read(home), told, report)
     _stop_leftovers(state_file.read(home), report)
     return True
+
+
+def kept_state(settings: Settings) -> tuple[str, ...]:
+    """Return what `up --fresh` would remove, by the names of files and folders; empty where a stack never ran."""
+    home = home_of(settings)
+    found = home.iterdir() if home.is_dir() else ()
+    return tuple(sorted(path.name for path in found if path.name not in _KEPT_BY_FRESH))
 
 
 def wipe(home: Path) -> None:

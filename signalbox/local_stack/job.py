@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,18 @@ from pathlib import Path
 from typing import Final, Literal
 
 from signalbox.local_stack.backoff import Backoff
-from signalbox.local_stack.checkpoints import restore_point
+from signalbox.local_stack.checkpoints import newest_checkpoint, remember, restore_point
 from signalbox.local_stack.flink_rest import FlinkJob, FlinkRest
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec, log_tail
 from signalbox.local_stack.state_file import JobRecord
 
 SUBMIT_SECONDS: Final = 240.0
+_CANNOT_RESTORE: Final = re.compile(
+    r"Failed to rollback to checkpoint|Cannot find (meta data|checkpoint)|Could not load the metadata|"
+    r"Could not restore (operator|keyed|state)|Exception while creating StreamOperatorStateContext|"
+    r"Unexpected magic number|Cannot (map|restore) (checkpoint|savepoint)"
+)
+"""What Flink says of a checkpoint or savepoint that it cannot use (CheckpointCoordinator, Checkpoints, BackendRestorerProcedure)."""
 
 JobState = Literal["waiting", "submitting", "starting", "running", "lost"]
 
@@ -45,6 +52,7 @@ class Job:
         self._backoff = backoff or Backoff()
         self._now = now
         self._client: ManagedProcess | None = None
+        self._refused: dict[str, str] = {}
         self._submitted_at = 0.0
         self._starting_since = 0.0
         self._running_since = 0.0
@@ -60,6 +68,7 @@ class Job:
 
         Raises:
             OSError: the JobManager does not answer.
+            StackError: the state it had cannot be used, and it must not start without.
         """
         if self.state in {"waiting", "lost"}:
             return self._submit() if self._now() >= self._submit_at else None
@@ -74,7 +83,8 @@ class Job:
             self._client = None
 
     def _submit(self) -> str:
-        origin = restore_point(self.plan.checkpoints, self.record)
+        chosen = restore_point(self.plan.checkpoints, self.record, self._refused)
+        origin = chosen.path
         # From now on its own id says nothing: until the new job has a checkpoint, this is where its state is.
         self.record.restore_from = origin
         self.record.id = None
@@ -82,7 +92,8 @@ class Job:
         self._submitted_at = self._starting_since = self._now()
         self.state = "submitting"
         where = f"from {Path(origin).name}" if origin else "with no earlier state"
-        return f"job {self.name} is being submitted {where}"
+        warning = f"warning: {chosen.passed_over}; " if chosen.passed_over else ""
+        return f"{warning}job {self.name} is being submitted {where}"
 
     def _watch_client(self, rest: FlinkRest) -> str | None:
         assert self._client is not None
@@ -95,7 +106,9 @@ class Job:
         self.abandon_client()
         found = self._find(rest)
         if found is None or found.is_over:
-            return self._lost(f"was not submitted; see {log}, which ends:\n{log_tail(log)}")
+            said = log_tail(log)
+            self._refuse_origin(f"{rest.failure(found.id) if found else ''}\n{said}")
+            return self._lost(f"was not submitted; see {log}, which ends:\n{said}")
         self.record.id = found.id
         self.state = "starting"
         return None
@@ -104,17 +117,33 @@ class Job:
         found = self._find(rest)
         if found is None or found.is_over:
             state = found.state if found else "unknown to the JobManager"
+            if found is not None and self.state == "starting":
+                self._refuse_origin(rest.failure(found.id))
             return self._lost(f"is {state}")
+        if checkpoint := newest_checkpoint(self.plan.checkpoints, found.id):
+            remember(self.record, str(checkpoint))
         if self.state == "starting":
             if rest.all_tasks_run(found.id):
                 self.state = "running"
                 self._running_since = self._now()
                 return f"job {self.name} runs ({self._now() - self._starting_since:.1f} s)"
+            if checkpoint is None and self._refuse_origin(rest.failure(found.id)):
+                # Flink would try the same again for ever.
+                rest.cancel(found.id)
+                return self._lost("cannot be restored")
         elif found.state != "RUNNING":
             self.state = "starting"
             self._starting_since = self._now()
             return f"job {self.name} is {found.state}, Flink restarts it"
         return None
+
+    def _refuse_origin(self, cause: str) -> bool:
+        """Note that the job's origin cannot be used, where `cause` says so."""
+        origin = self.record.restore_from
+        if origin is None or not _CANNOT_RESTORE.search(cause):
+            return False
+        self._refused[origin] = cause
+        return True
 
     def _lost(self, what: str) -> str:
         ran = self._now() - self._running_since if self.state == "running" else 0.0

@@ -49,11 +49,17 @@ class ProcessRecord(_Part):
 
 
 class JobRecord(_Part):
-    """One Flink job. `restore_from` is the newest state known not to be the job's own checkpoints (a savepoint …)."""
+    """One Flink job.
+
+    `restore_from` is the newest state known not to be the job's own checkpoints (a savepoint …). `newest` is the newest
+    state that was ever seen: a job that has one never starts without. `earlier` are those it may fall back to.
+    """
 
     name: str
     id: str | None = None
     restore_from: str | None = None
+    newest: str | None = None
+    earlier: list[str] = Field(default_factory=list)
     resubmissions: int = 0
     is_running: bool = False
     """Whether all its tasks run; Flink says RUNNING of a job long before."""

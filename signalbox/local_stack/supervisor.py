@@ -20,7 +20,7 @@ from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack import broker, flink_cluster, ports, sql_gateway, state_file
 from signalbox.local_stack.agent_group import AgentGroup
-from signalbox.local_stack.checkpoints import remove_outdated
+from signalbox.local_stack.checkpoints import holds_state, remember, remove_outdated
 from signalbox.local_stack.child import Child
 from signalbox.local_stack.fleets import apply_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
@@ -104,6 +104,8 @@ class Supervisor:
 
     def _first_state(self) -> StackState:
         former = state_file.read(self._layout.home)
+        if "jobs" in self._parts and not former.jobs:
+            self._refuse_orphaned_state()
         return StackState(
             phase="starting",
             supervisor=ProcessRecord(
@@ -120,6 +122,16 @@ class Supervisor:
                 for name, job in former.jobs.items()
             },
         )
+
+    def _refuse_orphaned_state(self) -> None:
+        # stack.json says which state belongs to which job: without it a start would silently be an empty one.
+        cluster = self._layout.cluster
+        if holds_state(cluster.checkpoints, cluster.savepoints):
+            msg = (
+                f"{cluster.state_folder} holds the state of former jobs, and {self._layout.home / state_file.FILE_NAME}, "
+                "which says whose it is, is gone. Put the file back, or start with nothing: `signalbox up --fresh`"
+            )
+            raise StackError(msg)
 
     def _core_children(self) -> list[Child]:
         cluster = self._layout.cluster
@@ -292,6 +304,7 @@ class Supervisor:
                 "the next `up` goes on from its newest checkpoint"
             )
         job.record.restore_from = savepoint
+        remember(job.record, savepoint)
         job.record.id = None
         return f"job {job.name} stopped, its state is in {savepoint}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,11 +64,12 @@ def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def keep(report: Report, **figures: Any) -> None:
         shown = " ".join(f"{name}={_short(value)}" for name, value in figures.items())
-        line = f"{request.node.name}: {shown} | {report}"
+        load = os.getloadavg()[0]
+        line = f"{request.node.name}: {shown} load={load:.0f} | {report}"
         _FIGURES.append(line)
         print(line)
         if path := os.environ.get("FAULT_FIGURES"):
-            with open(path, "a", encoding="utf-8") as file:
+            with Path(path).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
     return keep

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import kafka
@@ -30,6 +31,7 @@ class Stored:
         """Where it is."""
         return self.topic, self.partition, self.offset
 
+    @cached_property
     def fields(self) -> dict[str, Any] | None:
         """Its JSON object; None where it is anything else."""
         try:
@@ -77,12 +79,13 @@ class History:
             AssertionError: it never did.
         """
         deadline = time.monotonic() + seconds
-        while not is_enough(self._read_or_wait()):
+        while not is_enough(self.read_if_possible()):
             assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
             time.sleep(every_seconds)
         return self.records
 
-    def _read_or_wait(self) -> list[Stored]:
+    def read_if_possible(self) -> list[Stored]:
+        """Read as `read` does; while the broker is away, return what was read before."""
         try:
             return self.read()
         except (kafka.errors.KafkaError, AssertionError):
@@ -111,8 +114,3 @@ class History:
     def _stored(self, record: Any) -> Stored:
         topic = record.topic.removeprefix(self._prefix)
         return Stored(topic, record.partition, record.offset, record.value, record.timestamp)
-
-
-def of_topic(records: Iterable[Stored], *topics: str) -> Sequence[Stored]:
-    """The records of these topics."""
-    return [record for record in records if record.topic in topics]

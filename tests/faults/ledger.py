@@ -126,7 +126,7 @@ class Ledger:
         return self._report
 
     def _sort(self, record: Stored) -> None:
-        found = record.fields()
+        found = record.fields
         if record.topic == MESSAGES:
             self._on_messages[record.place] = record
             if found is not None and isinstance(found.get("id"), str) and found.get("subject"):
@@ -178,7 +178,7 @@ class Ledger:
         for message_id, found in self._messages.items():
             self._judge_message(message_id, found)
         for place, record in self._on_messages.items():
-            fields = record.fields()
+            fields = record.fields
             if fields is not None and isinstance(fields.get("id"), str) and fields.get("subject"):
                 continue
             letters = self._letters_at.pop(place, 0)

@@ -26,7 +26,7 @@ class Outgoing:
 
     id: str
     conversation: str
-    value: bytes
+    value: bytes | None
 
 
 def message(

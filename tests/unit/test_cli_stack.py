@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, _NamedTextIOWrapper
 
 from signalbox.cli.stack import app
+from signalbox.errors import UsageError
 from signalbox.local_stack import api, ports
 from signalbox.local_stack.state_file import StackState, write
 
@@ -85,15 +86,45 @@ def test_down_nothing_runs_is_no_error() -> None:
     assert _run("down")[0] == 0
 
 
-def test_up_fresh_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`up --fresh` removes nothing unless the person says yes; `--yes` says it."""
+@pytest.fixture
+def upped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The calls of `up`, which starts nothing here; each with whether it was fresh."""
     called: list[bool] = []
     monkeypatch.setattr(api, "up", lambda settings, **options: called.append(options["fresh"]))
+    return called
+
+
+def test_up_fresh_asks_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, upped: list[bool]
+) -> None:
+    """`up --fresh` removes nothing unless the person says yes; `--yes` says it."""
+    monkeypatch.setattr(_NamedTextIOWrapper, "isatty", lambda _: True)
+    (tmp_path / "kafka").mkdir()
 
     assert _run("up", "--fresh", typed="n\n")[0] == 1
-    assert called == []
+    assert upped == []
+    assert _run("up", "--fresh", typed="y\n")[0] == 0
     assert _run("up", "--fresh", "--yes")[0] == 0
-    assert called == [True]
+    assert upped == [True, True]
+
+
+def test_up_fresh_where_nobody_can_be_asked_is_refused(tmp_path: Path, upped: list[bool]) -> None:
+    """In a script `--fresh` needs `--yes` once there is something to lose, and the error names what."""
+    (tmp_path / "kafka").mkdir()
+    result = CliRunner().invoke(app, ["up", "--fresh"])
+
+    assert isinstance(result.exception, UsageError)
+    assert "would remove kafka" in str(result.exception)
+    assert "--yes" in str(result.exception)
+    assert upped == []
+
+
+def test_up_fresh_without_anything_to_lose_does_not_ask(tmp_path: Path, upped: list[bool]) -> None:
+    """A home without a stack, or with its logs only, is fresh already."""
+    (tmp_path / "logs").mkdir()
+
+    assert _run("up", "--fresh")[0] == 0
+    assert upped == [True]
 
 
 def test_wipe_keeps_logs_only(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import cast
 
 import pytest
 
+from signalbox.errors import StackError
 from signalbox.local_stack.backoff import Backoff
 from signalbox.local_stack.flink_rest import FlinkJob, FlinkRest
 from signalbox.local_stack.job import Job, JobPlan
 from signalbox.local_stack.process import ProcessSpec
 from signalbox.local_stack.state_file import JobRecord
+
+METADATA = bytes.fromhex("4960672d00000004")
 
 
 class FakeCluster:
@@ -21,14 +25,25 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.listed: list[FlinkJob] = []
+        self.tasks_run = True
+        self.trouble = ""
+        self.cancelled: list[str] = []
+
+    def failure(self, job_id: str) -> str:
+        """Return the job's exception."""
+        return self.trouble
+
+    def cancel(self, job_id: str) -> None:
+        """Note it."""
+        self.cancelled.append(job_id)
 
     def jobs(self) -> tuple[FlinkJob, ...]:
         """Return the jobs."""
         return tuple(self.listed)
 
     def all_tasks_run(self, job_id: str) -> bool:
-        """Return True: tasks start at once here."""
-        return True
+        """Return True unless told otherwise: tasks start at once here."""
+        return self.tasks_run
 
 
 class Harness:
@@ -87,7 +102,7 @@ def test_job_unknown_to_a_new_jobmanager_goes_on_from_its_checkpoint(harness: Ha
     harness.step_until("running")
     checkpoint = harness.folder / "first" / "chk-4"
     checkpoint.mkdir(parents=True)
-    (checkpoint / "_metadata").touch()
+    (checkpoint / "_metadata").write_bytes(METADATA)
 
     harness.cluster.listed = []
     harness.step_until("submitting")
@@ -103,7 +118,7 @@ def test_job_lost_before_its_first_checkpoint_keeps_its_origin(harness: Harness)
     """A job lost again before it had a checkpoint is restored from where it was restored before."""
     savepoint = harness.folder / "savepoint-1"
     savepoint.mkdir()
-    (savepoint / "_metadata").touch()
+    (savepoint / "_metadata").write_bytes(METADATA)
     harness.job.record.restore_from = str(savepoint)
     harness.cluster.listed = [_running("first")]
     harness.step_until("running")
@@ -138,3 +153,54 @@ def test_job_that_failed_for_good_is_submitted_again(harness: Harness) -> None:
     harness.cluster.listed = [_running("first", "FAILED")]
 
     assert "is FAILED; submitting it again" in (harness.step() or "")
+
+
+def _state(harness: Harness, name: str) -> str:
+    folder = harness.folder / name
+    folder.mkdir(parents=True)
+    (folder / "_metadata").write_bytes(METADATA)
+    return str(folder)
+
+
+def test_job_whose_state_vanished_is_refused(harness: Harness) -> None:
+    """A checkpoint that was seen and is gone ends in an error with the remedy, never in an empty start."""
+    harness.cluster.listed = [_running("first")]
+    _state(harness, "first/chk-1")
+    harness.step_until("running")
+    shutil.rmtree(harness.folder / "first")
+    harness.cluster.listed = []
+
+    with pytest.raises(StackError, match="up --fresh"):
+        harness.step_until("submitting")
+    assert harness.origins == [None]
+
+
+@pytest.mark.parametrize("flink_state", ["FAILED", "RESTARTING"])
+def test_job_that_flink_cannot_restore_falls_back_to_the_earlier_state(
+    harness: Harness, flink_state: str
+) -> None:
+    """A savepoint that looks whole and is not: the job is cancelled and submitted from the one before, said aloud."""
+    earlier, newest = _state(harness, "savepoint-1"), _state(harness, "savepoint-2")
+    record = harness.job.record
+    record.restore_from = record.newest = newest
+    record.earlier = [earlier]
+    harness.cluster.listed = [_running("first", flink_state)]
+    harness.cluster.tasks_run = False
+    harness.cluster.trouble = "Caused by: IllegalStateException: Failed to rollback to checkpoint"
+    harness.step_until("lost")
+    said = harness.step_until("submitting")
+
+    assert harness.origins == [newest, earlier]
+    assert f"warning: {newest} is passed over (Flink cannot restore it)" in said[-1]
+
+
+def test_job_that_fails_for_another_reason_keeps_its_state(harness: Harness) -> None:
+    """A broker that is away says nothing about the savepoint."""
+    newest = _state(harness, "savepoint-2")
+    harness.job.record.restore_from = newest
+    harness.cluster.listed = [_running("first", "FAILED")]
+    harness.cluster.trouble = "TimeoutException: no broker answers"
+    harness.step_until("lost")
+    harness.step_until("submitting")
+
+    assert harness.origins == [newest, newest]

@@ -12,15 +12,24 @@ from hypothesis import strategies as st
 from signalbox.errors import StackError
 from signalbox.local_stack import state_file
 from signalbox.local_stack.backoff import Backoff
-from signalbox.local_stack.checkpoints import newest_checkpoint, remove_outdated, restore_point
+from signalbox.local_stack.checkpoints import (
+    Origin,
+    holds_state,
+    newest_checkpoint,
+    remember,
+    remove_outdated,
+    restore_point,
+)
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
+
+METADATA = bytes.fromhex("4960672d00000004")
 
 
 def _checkpoint(folder: Path, job: str, number: int, *, complete: bool = True) -> Path:
     path = folder / job / f"chk-{number}"
     path.mkdir(parents=True)
     if complete:
-        (path / "_metadata").touch()
+        (path / "_metadata").write_bytes(METADATA)
     return path
 
 
@@ -83,17 +92,82 @@ def test_restore_point_own_checkpoint_is_newer_than_the_savepoint(tmp_path: Path
     """A job that ran on from a savepoint continues from its own checkpoint."""
     savepoint = _checkpoint(tmp_path, "savepoint-1", 0)
     job = JobRecord(name="j", id="abc", restore_from=str(savepoint))
-    assert restore_point(tmp_path, job) == str(savepoint)
+    assert restore_point(tmp_path, job) == Origin(str(savepoint))
 
     checkpoint = _checkpoint(tmp_path, "abc", 3)
-    assert restore_point(tmp_path, job) == str(checkpoint)
+    assert restore_point(tmp_path, job) == Origin(str(checkpoint))
 
 
-def test_restore_point_vanished_savepoint_is_none(tmp_path: Path) -> None:
-    """A savepoint that somebody removed is not asked for."""
-    job = JobRecord(name="j", restore_from=str(tmp_path / "gone"))
+def test_restore_point_of_a_job_that_never_had_state_is_none(tmp_path: Path) -> None:
+    """A first start, and a start after a crash before the first checkpoint, begin with nothing."""
+    assert restore_point(tmp_path, JobRecord(name="j")) == Origin(None)
+    assert restore_point(tmp_path, JobRecord(name="j", id="abc")) == Origin(None)
 
-    assert restore_point(tmp_path, job) is None
+
+def test_restore_point_gone_without_an_earlier_one_is_refused(tmp_path: Path) -> None:
+    """State that was there and is not is never an empty start; the error says the way out."""
+    for job in (
+        JobRecord(name="j", restore_from=str(tmp_path / "gone")),
+        JobRecord(name="j", id="abc", newest=str(tmp_path / "abc" / "chk-7")),
+    ):
+        with pytest.raises(StackError, match=r"(gone|chk-7), which is gone.*up --fresh"):
+            restore_point(tmp_path, job)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100])
+def test_restore_point_damaged_falls_back_to_an_earlier_one_and_says_so(
+    tmp_path: Path, damage: bytes
+) -> None:
+    """The newest checkpoint is damaged: the one before is taken, with a sentence about it."""
+    earlier = _checkpoint(tmp_path, "abc", 3)
+    newest = _checkpoint(tmp_path, "abc", 4)
+    (newest / "_metadata").write_bytes(damage)
+    origin = restore_point(tmp_path, JobRecord(name="j", id="abc", newest=str(newest)))
+
+    assert origin.path == str(earlier)
+    assert str(newest) in origin.passed_over
+
+
+def test_restore_point_newer_than_the_newest_that_was_seen_is_no_fallback(tmp_path: Path) -> None:
+    """Checkpoints that came and went since somebody looked are the ordinary case."""
+    newer = _checkpoint(tmp_path, "abc", 9)
+    gone = tmp_path / "abc" / "chk-4"
+
+    assert restore_point(tmp_path, JobRecord(name="j", id="abc", newest=str(gone))) == Origin(
+        str(newer)
+    )
+
+
+def test_restore_point_that_flink_refused_is_not_tried_again(tmp_path: Path) -> None:
+    """What looks whole and cannot be restored is passed over like what is damaged, down to the last one."""
+    earlier = _checkpoint(tmp_path, "savepoint-1", 0)
+    newest = _checkpoint(tmp_path, "savepoint-2", 0)
+    job = JobRecord(name="j", restore_from=str(newest), newest=str(newest), earlier=[str(earlier)])
+    origin = restore_point(tmp_path, job, {str(newest)})
+
+    assert origin.path == str(earlier)
+    assert "Flink cannot restore it" in origin.passed_over
+    with pytest.raises(StackError, match="Flink cannot restore"):
+        restore_point(tmp_path, job, {str(newest), str(earlier)})
+
+
+def test_remember_keeps_what_a_job_may_fall_back_to(tmp_path: Path) -> None:
+    """Savepoints and last checkpoints of former runs are kept in order, not each checkpoint of one run."""
+    job = JobRecord(name="j")
+    for path in ("/s/savepoint-1", "/c/a/chk-1", "/c/a/chk-2", "/s/savepoint-2", "/s/savepoint-3"):
+        remember(job, path)
+
+    assert job.newest == "/s/savepoint-3"
+    assert job.earlier == ["/s/savepoint-2", "/c/a/chk-2", "/s/savepoint-1"]
+
+
+def test_holds_state_looks_for_whole_ones(tmp_path: Path) -> None:
+    """An empty folder holds no state, a complete checkpoint anywhere below does."""
+    _checkpoint(tmp_path, "job", 3, complete=False)
+    assert not holds_state(tmp_path)
+
+    _checkpoint(tmp_path, "job", 4)
+    assert holds_state(tmp_path)
 
 
 def test_remove_outdated_keeps_what_a_job_needs(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The handler of the fault runs: it has an effect that must happen once, and does to its own process what the task says.
 
 `data.do` may hold: `sleep` (seconds), `die` (how, at every attempt), `die_once` (how, after the effect and before the
-answer, at the first attempt only). `how` is `exit`, `segv`, `kill` or `memory`.
+answer, at the first attempt only). `how` is `exit`, `segv` or `kill` (what the kernel
+does to a process that took all memory).
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ def _answer(agent: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     if agent == "opening":
         return {"a": data["o"], "n": data["n"]}
     if agent in ("ping", "pong"):
-        other = "pong" if agent == "ping" else "ping"
-        return {other: data[agent] + data.get("step", 1), "step": data.get("step", 1)}
+        other = "pong" if agent == "ping" or data.get("self") else "ping"
+        return {
+            other: data[agent] + data.get("step", 1),
+            "step": data.get("step", 1),
+            "self": data.get("self"),
+        }
     return {"end": data["n"]}
 
 
@@ -63,8 +68,5 @@ def _die(how: str) -> None:
     if how == "segv":
         ctypes.string_at(0)
     if how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if how == "memory":
-        # What the kernel does to a process without memory, without taking the machine's.
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(9)
