@@ -68,6 +68,7 @@ class BrokerPlan:
     """Where one broker keeps its files and listens, and what runs it. `class_path`: Kafka's jars and a log4j binding.
 
     `more_properties` win over ours and `format_arguments` go to the storage tool: a broker with a login, in tests.
+    `advertised_port`: where clients are sent to, if not to `port`: a proxy in between, on this machine.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class BrokerPlan:
     log_path: Path
     more_properties: Mapping[str, str] = field(default_factory=dict)
     format_arguments: Sequence[str] = ()
+    advertised_port: int | None = None
 
     @property
     def data_folder(self) -> Path:
@@ -87,7 +89,7 @@ class BrokerPlan:
     @property
     def bootstrap_servers(self) -> str:
         """`host:port` for clients."""
-        return f"{ports.LOOPBACK}:{self.port}"
+        return f"{ports.LOOPBACK}:{self.advertised_port or self.port}"
 
     def properties(self) -> dict[str, str]:
         """Return `server.properties` as key → value."""
@@ -97,7 +99,7 @@ class BrokerPlan:
             "node.id": str(NODE_ID),
             "controller.quorum.voters": f"{NODE_ID}@{host}:{self.controller_port}",
             "listeners": f"PLAINTEXT://{host}:{self.port},CONTROLLER://{host}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{host}:{self.port}",
+            "advertised.listeners": f"PLAINTEXT://{host}:{self.advertised_port or self.port}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.data_folder),
             **BROKER_PROPERTIES,

@@ -38,7 +38,7 @@ from tests.faults.stub import Stub
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "faults" / "handlers"
-SETTLE_SECONDS = 180.0
+SETTLE_SECONDS = 300.0
 
 
 class Stand:
@@ -79,7 +79,7 @@ class Stand:
         """Start everything for the first time; the fault fleet becomes the active set."""
         starting = threading.Thread(target=self.up, daemon=True)
         starting.start()
-        self._until(
+        self.until(
             lambda: any("topics created" in event for event in self.events()), "no topics", 120
         )
         self.apply(fault_fleet())
@@ -121,7 +121,15 @@ class Stand:
         """What the supervisor reported last."""
         return state_file.read(self.settings.home).events
 
-    def wait_healthy(self, seconds: float = 240) -> None:
+    def is_running(self) -> bool:
+        """Whether a supervisor runs."""
+        return api.is_running(self.settings)
+
+    def active_digest(self) -> str:
+        """The digest of the active definitions."""
+        return str(api.status(self.settings).definitions)
+
+    def wait_healthy(self, seconds: float = 400) -> None:
         """Return once every process and job runs and all agents do."""
 
         def is_healthy() -> bool:
@@ -129,13 +137,13 @@ class Stand:
             running = {agent.name for agent in found.agents if agent.state == "running"}
             return found.is_healthy and set(TAKES) <= running
 
-        self._until(is_healthy, "the stack is not healthy", seconds)
+        self.until(is_healthy, "the stack is not healthy", seconds)
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def pid(self, name: str) -> int:
         """The pid of `broker`, `jobmanager`, `taskmanager`, `supervisor` or `agent <name>`, once it runs."""
-        self._until(lambda: self._pid(name) != 0, f"{name} does not run", 120)
+        self.until(lambda: self._pid(name) != 0, f"{name} does not run", 300)
         return self._pid(name)
 
     def signal(self, name: str, number: signal.Signals = signal.SIGKILL) -> float:
@@ -243,7 +251,7 @@ class Stand:
         record = state.processes.get(name)
         return record.pid if record and record.state == "running" else 0
 
-    def _until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
+    def until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, f"after {seconds:g} s {what}: {self.events()[-8:]}"

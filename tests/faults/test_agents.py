@@ -12,7 +12,7 @@ import pytest
 from tests.faults.load import message, mixed
 from tests.faults.stand import Stand, stall_seconds
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 Tell = Callable[..., None]
 
@@ -111,7 +111,7 @@ def test_f23_frozen_agent_is_replaced_and_wakes(stand: Stand, seed: int, tell: T
         time.sleep(15)
     finally:
         os.kill(frozen, signal.SIGCONT)
-    stand._until(lambda: stand.pid("agent alpha") != frozen, "the zombie lives", 120)
+    stand.until(lambda: stand.pid("agent alpha") != frozen, "the zombie lives", 120)
     said = " ".join(stand.events())
     report = stand.settle(sender)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.load import Outgoing, message, mixed
 from tests.faults.stand import Stand
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 Tell = Callable[..., None]
 FLOOD = 3_000

@@ -15,7 +15,7 @@ from tests.faults.history import Stored
 from tests.faults.load import message, mixed
 from tests.faults.stand import Stand
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 Tell = Callable[..., None]
 UNUSABLE = ("garbage", "truncated", "wrong_name", "empty")

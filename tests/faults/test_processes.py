@@ -18,7 +18,7 @@ from tests.faults.ledger import Sent
 from tests.faults.load import message, mixed
 from tests.faults.stand import Stand, stall_seconds
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 MESSAGES = 400
 FROZEN_SECONDS = {1: 5, 2: 40, 3: 100}
