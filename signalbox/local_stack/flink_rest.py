@@ -40,6 +40,13 @@ def created_savepoint(cause: str) -> str | None:
     return found[1] if found else None
 
 
+def innermost_cause(stacktrace: str) -> str:
+    """Return what began it: the last `Caused by` of a Java stack trace, else its first line; at most 300 characters."""
+    lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or [""])[-1 if causes else 0][:300]
+
+
 class FlinkRest:
     """A client for one cluster. Every method raises `OSError` where nothing answers (httpx errors are converted)."""
 
@@ -77,6 +84,19 @@ class FlinkRest:
         """Return the first lines of the job's latest exception, empty if it has none."""
         entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
         return "\n".join(str(entries[0]["stacktrace"]).splitlines()[:8]) if entries else ""
+
+    def cause(self, job_id: str) -> str:
+        """Return the innermost cause of the job's latest exception in one line, empty if it has none."""
+        entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return innermost_cause(str(entries[0]["stacktrace"])) if entries else ""
+
+    def checkpoint_trouble(self, job_id: str) -> str:
+        """Return why the latest checkpoint failed, empty while none failed since the last completed one."""
+        latest = self._get(f"/jobs/{job_id}/checkpoints").get("latest") or {}
+        failed, completed = latest.get("failed") or {}, latest.get("completed") or {}
+        if failed.get("id", -1) <= completed.get("id", -1):
+            return ""
+        return str(failed.get("failure_message") or "Flink gives no reason")
 
     def stop_with_savepoint(self, job_id: str, folder: str, *, timeout_seconds: float) -> str:
         """Stop a job and return the path of its savepoint.

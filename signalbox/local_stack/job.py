@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from signalbox.local_stack.process import ManagedProcess, ProcessSpec, log_tail
 from signalbox.local_stack.state_file import JobRecord
 
 SUBMIT_SECONDS: Final = 240.0
+CHECKPOINTS_EVERY_SECONDS: Final = 3.0
 _CANNOT_RESTORE: Final = re.compile(
     r"Failed to rollback to checkpoint|Cannot find (meta data|checkpoint)|Could not load the metadata|"
     r"Could not restore (operator|keyed|state)|Exception while creating StreamOperatorStateContext|"
@@ -53,6 +56,8 @@ class Job:
         self._now = now
         self._client: ManagedProcess | None = None
         self._refused: dict[str, str] = {}
+        self._look_at_checkpoints_at = 0.0
+        self._has_checkpoint_trouble = False
         self._submitted_at = 0.0
         self._starting_since = 0.0
         self._running_since = 0.0
@@ -134,8 +139,27 @@ class Job:
         elif found.state != "RUNNING":
             self.state = "starting"
             self._starting_since = self._now()
-            return f"job {self.name} is {found.state}, Flink restarts it"
-        return None
+            cause = rest.cause(found.id)
+            why = f" ({cause})" if cause else ""
+            return f"job {self.name} is {found.state}, Flink restarts it{why}"
+        return self._watch_checkpoints(rest, found.id)
+
+    def _watch_checkpoints(self, rest: FlinkRest, job_id: str) -> str | None:
+        """Say when checkpoints begin to fail, and when they are written again."""
+        if self._now() < self._look_at_checkpoints_at:
+            return None
+        self._look_at_checkpoints_at = self._now() + CHECKPOINTS_EVERY_SECONDS
+        trouble = rest.checkpoint_trouble(job_id)
+        if bool(trouble) == self._has_checkpoint_trouble:
+            return None
+        self._has_checkpoint_trouble = bool(trouble)
+        if not trouble:
+            return f"job {self.name} writes checkpoints again"
+        free = ""
+        with contextlib.suppress(OSError):
+            mib = shutil.disk_usage(self.plan.checkpoints).free / 2**20
+            free = f", {mib:.0f} MiB free in {self.plan.checkpoints}"
+        return f"warning: job {self.name} cannot write checkpoints ({trouble}{free})"
 
     def _refuse_origin(self, cause: str) -> bool:
         """Note that the job's origin cannot be used, where `cause` says so."""

@@ -33,6 +33,7 @@ from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackStat
 TURN_SECONDS: Final = 0.1
 JOBS_EVERY_SECONDS: Final = 0.5
 AGENTS_EVERY_SECONDS: Final = 0.5
+TOPICS_EVERY_SECONDS: Final = 10.0
 SAVEPOINT_SECONDS: Final = 8.0
 SAVEPOINT_RETRY_SECONDS: Final = 0.3
 
@@ -169,6 +170,8 @@ class Supervisor:
             self._start_sources()
             if "agents" in self._parts and self._is_due("agents", AGENTS_EVERY_SECONDS):
                 self._follow_registry()
+            if self._jobs and self._is_due("topics", TOPICS_EVERY_SECONDS):
+                self._look_after_topics()
             if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
                 self._look_after_jobs()
         self._tell_when_ready()
@@ -240,6 +243,17 @@ class Supervisor:
         except StackError as error:
             # The broker went away in between; the next turn asks again.
             self._say(str(error))
+
+    def _look_after_topics(self) -> None:
+        """Make a topic again that somebody deleted: a sink without its topic stops the whole job, again and again."""
+        kafka = self._layout.settings.kafka
+        agents = self._agents.children if "agents" in self._parts else self._definitions.agents
+        try:
+            made = ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=agents)
+        except StackError:
+            return  # the broker is away; its own child says so
+        for topic in made.created:
+            self._say(f"warning: topic {topic} was gone and is made again; what was on it is lost")
 
     def _look_after_jobs(self) -> None:
         for job in self._jobs:

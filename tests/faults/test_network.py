@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import kafka
 import pytest
@@ -116,7 +116,7 @@ class _agent:
                 stderr=log,
             )
 
-    def __enter__(self) -> _agent:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

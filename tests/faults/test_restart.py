@@ -77,7 +77,7 @@ def test_f18_upgrade_of_definitions_by_savepoint(stand: Stand, seed: int, tell: 
     stand.down()
     stand.stub.mode("ok")
     said = stand.up()
-    second = stand.send((message(run, 100 + n, {"b": n}) for n in range(40)))
+    second = stand.send(message(run, 100 + n, {"b": n}) for n in range(40))
     report = stand.settle(second)
 
     assert any("submitted from savepoint-" in line for line in said)

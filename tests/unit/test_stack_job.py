@@ -27,11 +27,20 @@ class FakeCluster:
         self.listed: list[FlinkJob] = []
         self.tasks_run = True
         self.trouble = ""
+        self.checkpoints_fail = ""
         self.cancelled: list[str] = []
 
     def failure(self, job_id: str) -> str:
         """Return the job's exception."""
         return self.trouble
+
+    def cause(self, job_id: str) -> str:
+        """Return the innermost cause of it."""
+        return self.trouble
+
+    def checkpoint_trouble(self, job_id: str) -> str:
+        """Return why the latest checkpoint failed."""
+        return self.checkpoints_fail
 
     def cancel(self, job_id: str) -> None:
         """Note it."""
@@ -204,3 +213,36 @@ def test_job_that_fails_for_another_reason_keeps_its_state(harness: Harness) -> 
     harness.step_until("submitting")
 
     assert harness.origins == [newest, newest]
+
+
+def test_job_restarted_by_flink_is_told_with_the_cause(harness: Harness) -> None:
+    """What began it is in the sentence, so that nobody has to look for it in a log."""
+    harness.cluster.listed = [_running("first")]
+    harness.step_until("running")
+    harness.cluster.listed = [_running("first", "RESTARTING")]
+    harness.cluster.trouble = "TimeoutException: Topic agent_tasks_a not present in metadata"
+
+    assert "(TimeoutException: Topic agent_tasks_a" in (harness.step() or "")
+
+
+def test_job_that_cannot_write_checkpoints_says_so_once_and_when_it_can_again(
+    tmp_path: Path,
+) -> None:
+    """A full disk is told aloud, with the room that is left; so is its end."""
+    seconds = [0.0]
+    made = Harness(tmp_path, JobRecord(name="orchestrate"))
+    made.job = Job(made.job.plan, made.job.record, now=lambda: seconds[0])
+    made.cluster.listed = [_running("first")]
+    made.step_until("running")
+
+    def say(trouble: str) -> str | None:
+        seconds[0] += 5
+        made.cluster.checkpoints_fail = trouble
+        return made.step()
+
+    assert say("") is None
+    first = say("No space left on device") or ""
+    assert "warning: job orchestrate cannot write checkpoints (No space left on device" in first
+    assert "MiB free" in first
+    assert say("No space left on device") is None
+    assert say("") == "job orchestrate writes checkpoints again"
