@@ -28,6 +28,11 @@ from signalbox.routing.state import Conversation
 
 LOG = logging.getLogger(__name__)
 
+ALIVE_KEY: Final = ""
+"""In `deadlines`: when the shard was last known to be looked after. No conversation has an empty id."""
+ALIVE_EVERY_MS: Final = 10_000
+OUTAGE_MS: Final = 30_000
+"""A restart that took longer than this moves every deadline: answers may wait on the topic, agents were down as well."""
 OVERDUE_PAUSE_MS: Final = 60_000
 """How long a deadline rests that is still past after it was reduced, so that it cannot spin."""
 
@@ -92,6 +97,9 @@ class Router:
                 rows += self._tick(shard, conversation, t.DefinitionsReady(), now_ms)
         for conversation in list(memory.due.take_due(now_ms)):
             rows += self._deadline(shard, memory, conversation, now_ms)
+        if memory.due and now_ms - memory.alive_ms >= ALIVE_EVERY_MS:
+            memory.alive_ms = now_ms
+            self._store.deadlines.put(ALIVE_KEY, now_ms)
         return rows
 
     def forget_expired(self, now_ms: int) -> None:
@@ -100,10 +108,27 @@ class Router:
             memory.forget_before(now_ms - self._state_ttl_ms)
 
     def _restore(self, shard: int, now_ms: int) -> ShardMemory:
+        deadlines = dict(self._store.deadlines.items())
+        alive_ms = deadlines.pop(ALIVE_KEY, 0)
         memory = self._shards[shard] = ShardMemory(
-            list(self._store.conversations.keys()), dict(self._store.deadlines.items()), now_ms
+            list(self._store.conversations.keys()), deadlines, now_ms
         )
+        if alive_ms and now_ms - alive_ms > OUTAGE_MS:
+            for conversation in deadlines:
+                self._postpone(memory, conversation, now_ms - alive_ms, now_ms)
+        memory.alive_ms = alive_ms
         return memory
+
+    def _postpone(
+        self, memory: ShardMemory, conversation: str, outage_ms: int, now_ms: int
+    ) -> None:
+        state = self._load(memory, conversation)
+        later = state.postponed(outage_ms)
+        due_ms = later.next_deadline_ms()
+        if due_ms is not None:
+            self._store.conversations.put(later.id, later.encode())
+            memory.remember(later, now_ms)
+            self._set_deadline(memory, conversation, due_ms)
 
     def _resubmit(self, shard: int, memory: ShardMemory, now_ms: int) -> list[OutputRow]:
         rows: list[OutputRow] = []
@@ -229,6 +254,9 @@ class Router:
     def _drop_deadline(self, memory: ShardMemory, conversation: str) -> None:
         memory.due.drop(conversation)
         self._store.deadlines.remove(conversation)
+        if memory.alive_ms and not memory.due:
+            memory.alive_ms = 0
+            self._store.deadlines.remove(ALIVE_KEY)
 
 
 def _tick_of(finished: Finished) -> t.Tick:

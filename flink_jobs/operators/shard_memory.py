@@ -24,6 +24,10 @@ class DueTimes:
         self._due_ms: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
 
+    def __len__(self) -> int:
+        """How many conversations have a deadline."""
+        return len(self._due_ms)
+
     def __getitem__(self, conversation: str) -> int | None:
         """Return the entry of `conversation` in ms since 1970, None when it has none."""
         return self._due_ms.get(conversation)
@@ -46,9 +50,13 @@ class DueTimes:
 
 
 class ShardMemory:
-    """The memory of one shard. `is_armed` says that a timer is registered; in state it would outlive the timer."""
+    """The memory of one shard.
 
-    __slots__ = ("_known", "_recent", "due", "is_armed", "waiting_for_definitions")
+    `is_armed` says that a timer is registered; in state it would outlive the timer. `alive_ms` is when state was last told
+    that the shard is looked after, 0 while it need not be.
+    """
+
+    __slots__ = ("_known", "_recent", "alive_ms", "due", "is_armed", "waiting_for_definitions")
 
     def __init__(
         self, conversations: Iterable[str], deadlines: Mapping[str, int], now_ms: int
@@ -60,6 +68,7 @@ class ShardMemory:
             self.due.set(conversation, due_ms)
         self.waiting_for_definitions: set[str] = set()
         self.is_armed = False
+        self.alive_ms = 0
 
     def knows(self, conversation: str) -> bool:
         """Say whether state may hold `conversation`; False means it cannot."""

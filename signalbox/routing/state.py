@@ -97,6 +97,20 @@ class Conversation:
             due.append(self.in_flight.review_deadline_ms)
         return min(due)
 
+    def postponed(self, by_ms: int) -> Self:
+        """Return a copy whose every deadline is `by_ms` later: time in which nobody could work is not spent."""
+        in_flight = self.in_flight
+        if in_flight is not None and in_flight.review_deadline_ms:
+            in_flight = in_flight.evolve(review_deadline_ms=in_flight.review_deadline_ms + by_ms)
+        return self.evolve(
+            deadline_ms=self.deadline_ms + by_ms,
+            in_flight=in_flight,
+            open={
+                task_id: OpenDispatch(dispatch.agent, dispatch.deadline_ms + by_ms)
+                for task_id, dispatch in self.open.items()
+            },
+        )
+
     def has_seen(self, hashed: bytes) -> bool:
         """Say whether an id with this 8-byte hash was admitted before."""
         at = self.seen.find(hashed)

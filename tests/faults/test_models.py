@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.faults.fleet import TAKES
@@ -55,18 +56,18 @@ def test_f8_model_hangs_for_some(stand: Stand, seed: int, tell: Tell) -> None:
 def test_f9_model_ten_times_slower(stand: Stand, seed: int, tell: Tell) -> None:
     """F9: with an open loop of messages and a slow model, calls in flight stay within their bound and all end."""
     run = stand.name_run("f9", seed)
-    rss = [_workers_mib(stand)]
+    rss = [_taskmanager_mib(stand)]
     stand.stub.mode("slow")
     sender = stand.send(mixed(run, seed, 1200, model_share=0.9))
     for share in (0.3, 0.6, 0.9):
         sender.wait_until(share)
-        rss.append(_workers_mib(stand))
+        rss.append(_taskmanager_mib(stand))
     most = stand.stub.stats()["max_in_flight"]
     stand.stub.mode("ok")
     report = stand.settle(sender)
 
     assert most <= stand.settings.model.max_in_flight
-    tell(report, seed=seed, max_in_flight=most, workers_rss_mib=[round(one) for one in rss])
+    tell(report, seed=seed, max_in_flight=most, taskmanager_rss_mib=[round(one) for one in rss])
 
 
 def test_f10_model_refuses_and_fails_in_bursts(stand: Stand, seed: int, tell: Tell) -> None:

@@ -102,7 +102,7 @@ def test_f6_client_killed_and_retrying_its_ids(stand: Stand, seed: int, tell: Te
 
 
 def test_f7_python_worker_killed(stand: Stand, seed: int, tell: Tell) -> None:
-    """F7: `kill -9` of one of Flink's Python workers: the task fails and is restored."""
+    """F7: with operators in processes of their own, `kill -9` of one fails the task, and it is restored."""
 
     def kill() -> float:
         worker = random.Random(seed).choice(stand.python_workers())
@@ -110,7 +110,14 @@ def test_f7_python_worker_killed(stand: Stand, seed: int, tell: Tell) -> None:
         worker.kill()
         return now
 
-    _kill_under_load(stand, seed, tell, "f7", kill)
+    usual = stand.settings.flink.python_execution_mode
+    stand.down()
+    stand.up(python_execution_mode="process")
+    try:
+        _kill_under_load(stand, seed, tell, "f7", kill)
+    finally:
+        stand.down()
+        stand.up(python_execution_mode=usual)
 
 
 def test_f14_duplicates_across_a_restart(stand: Stand, seed: int, tell: Tell) -> None:

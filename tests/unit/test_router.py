@@ -160,6 +160,43 @@ def test_router_time_budget_over_ends_the_conversation_once() -> None:
     assert world.deadlines.everything() == {}
 
 
+def test_router_outage_does_not_spend_the_time_of_conversations() -> None:
+    """After an hour without the operator nothing expires at once: answers wait on the topic, agents were down as well."""
+    world = OperatorWorld(RULES)
+    world.send(message("m-1", {"a": 1}))
+    world.pulse("c-1")
+    (due_ms,) = [at for key, at in world.deadlines.everything().items() if key]
+    world.now_ms += 3_600_000
+    world.restart()
+    rows = world.pulse("c-1")
+
+    assert rows == []
+    assert world.deadlines.everything()["c-1"] == due_ms + 3_600_000
+    world.restart()
+    assert world.pulse("c-1") == [], "a second restart must not forget the first outage"
+    world.now_ms = due_ms + 3_600_000 - 20_000
+    world.pulse("c-1")
+    world.now_ms = due_ms + 3_600_000
+    world.pulse("c-1")
+    assert [one["status"] for one in world.records("agent_outcomes")] == ["expired"]
+    assert world.deadlines.everything() == {}
+
+
+def test_router_short_restart_moves_no_deadline() -> None:
+    """A recovery of seconds costs no write per conversation."""
+    world = OperatorWorld(RULES)
+    world.send(message("m-1", {"a": 1}))
+    world.pulse("c-1")
+    before = dict(world.deadlines.everything())
+    writes = world.conversations.writes
+    world.now_ms += 15_000
+    world.restart()
+    world.pulse("c-1")
+
+    assert world.deadlines.everything()["c-1"] == before["c-1"]
+    assert world.conversations.writes == writes
+
+
 def test_router_deadline_after_a_restart_is_still_kept() -> None:
     """Deadlines are durable: a restart does not keep a conversation open for ever."""
     world = OperatorWorld(RULES)
