@@ -29,6 +29,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once what failed: a session takes long."""
+    if report.failed:
+        _keep(f"{report.nodeid} FAILED in {report.when}: {report.longreprtext[-3000:]}")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what every run showed."""
     if _FIGURES:
@@ -68,11 +74,15 @@ def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
         line = f"{request.node.name}: {shown} load={load:.0f} | {report}"
         _FIGURES.append(line)
         print(line)
-        if path := os.environ.get("FAULT_FIGURES"):
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        _keep(line)
 
     return keep
+
+
+def _keep(line: str) -> None:
+    if path := os.environ.get("FAULT_FIGURES"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def _short(value: Any) -> str:

@@ -19,8 +19,10 @@ from tests.faults.stand import Stand
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 Tell = Callable[..., None]
-UNUSABLE = ("garbage", "truncated", "wrong_name", "empty")
-FAILING = ("huge", "reset", "error", "not_json_body")
+UNUSABLE = ("garbage", "wrong_name")
+"""Whole answers that choose nobody: one repair, then a person."""
+FAILING = ("truncated", "empty", "huge", "reset", "error", "not_json_body")
+"""No answer: tried again, then a dead letter."""
 
 
 @pytest.mark.smoke
@@ -196,8 +198,10 @@ def _outcomes(stand: Stand, conversations: list[str]) -> list[str]:
     return [found.get(one, "none yet") for one in conversations]
 
 
-def _workers_mib(stand: Stand) -> float:
-    return sum(one.memory_info().rss for one in stand.python_workers()) / 2**20
+def _taskmanager_mib(stand: Stand) -> float:
+    taskmanager = psutil.Process(stand.pid("taskmanager"))
+    everyone = [taskmanager, *taskmanager.children(recursive=True)]
+    return sum(one.memory_info().rss for one in everyone) / 2**20
 
 
 def _latencies_ms(
