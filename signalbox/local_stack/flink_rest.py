@@ -85,10 +85,16 @@ class FlinkRest:
         entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
         return "\n".join(str(entries[0]["stacktrace"]).splitlines()[:8]) if entries else ""
 
+    def stacktrace(self, job_id: str) -> str:
+        """Return the whole Java stack trace of the job's latest exception, empty if it has none."""
+        found = self._get(f"/jobs/{job_id}/exceptions")
+        entries = (found.get("exceptionHistory") or {}).get("entries") or []
+        # A job that failed before it had tasks has no history, only a root.
+        return str(entries[0]["stacktrace"] if entries else found.get("root-exception") or "")
+
     def cause(self, job_id: str) -> str:
         """Return the innermost cause of the job's latest exception in one line, empty if it has none."""
-        entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
-        return innermost_cause(str(entries[0]["stacktrace"])) if entries else ""
+        return innermost_cause(self.stacktrace(job_id))
 
     def checkpoint_trouble(self, job_id: str) -> str:
         """Return why the latest checkpoint failed, empty while none failed since the last completed one."""

@@ -19,12 +19,14 @@ from signalbox.local_stack.state_file import JobRecord
 
 SUBMIT_SECONDS: Final = 240.0
 CHECKPOINTS_EVERY_SECONDS: Final = 3.0
+_MAX_SAID_BYTES: Final = 256 * 1024
 _CANNOT_RESTORE: Final = re.compile(
-    r"Failed to rollback to checkpoint|Cannot find (meta data|checkpoint)|Could not load the metadata|"
-    r"Could not restore (operator|keyed|state)|Exception while creating StreamOperatorStateContext|"
-    r"Unexpected magic number|Cannot (map|restore) (checkpoint|savepoint)"
+    r"Failed to rollback to checkpoint/savepoint|Cannot find (meta data|checkpoint|savepoint)|"
+    r"Exception while creating StreamOperatorStateContext|"
+    r"at org\.apache\.flink\.runtime\.checkpoint\.(Checkpoints\.load|CheckpointCoordinator\.restore)|"
+    r"BackendRestorerProcedure\.createAndRestore"
 )
-"""What Flink says of a checkpoint or savepoint that it cannot use (CheckpointCoordinator, Checkpoints, BackendRestorerProcedure)."""
+"""What a stack trace of Flink's holds when a checkpoint or savepoint cannot be used."""
 
 JobState = Literal["waiting", "submitting", "starting", "running", "lost"]
 
@@ -55,6 +57,7 @@ class Job:
         self._backoff = backoff or Backoff()
         self._now = now
         self._client: ManagedProcess | None = None
+        self._log_starts_at = 0
         self._refused: dict[str, str] = {}
         self._look_at_checkpoints_at = 0.0
         self._has_checkpoint_trouble = False
@@ -93,7 +96,10 @@ class Job:
         # From now on its own id says nothing: until the new job has a checkpoint, this is where its state is.
         self.record.restore_from = origin
         self.record.id = None
-        self._client = ManagedProcess.start(self.plan.submission(origin))
+        spec = self.plan.submission(origin)
+        # A log may hold what former submissions said.
+        self._log_starts_at = spec.log_path.stat().st_size if spec.log_path.exists() else 0
+        self._client = ManagedProcess.start(spec)
         self._submitted_at = self._starting_since = self._now()
         self.state = "submitting"
         where = f"from {Path(origin).name}" if origin else "with no earlier state"
@@ -111,9 +117,9 @@ class Job:
         self.abandon_client()
         found = self._find(rest)
         if found is None or found.is_over:
-            said = log_tail(log)
-            self._refuse_origin(f"{rest.failure(found.id) if found else ''}\n{said}")
-            return self._lost(f"was not submitted; see {log}, which ends:\n{said}")
+            failure = rest.stacktrace(found.id) if found else ""
+            self._refuse_origin(failure + self._said_by_client(log))
+            return self._lost(f"was not submitted; see {log}, which ends:\n{log_tail(log)}")
         self.record.id = found.id
         self.state = "starting"
         return None
@@ -123,7 +129,7 @@ class Job:
         if found is None or found.is_over:
             state = found.state if found else "unknown to the JobManager"
             if found is not None and self.state == "starting":
-                self._refuse_origin(rest.failure(found.id))
+                self._refuse_origin(rest.stacktrace(found.id))
             return self._lost(f"is {state}")
         if checkpoint := newest_checkpoint(self.plan.checkpoints, found.id):
             remember(self.record, str(checkpoint))
@@ -132,7 +138,7 @@ class Job:
                 self.state = "running"
                 self._running_since = self._now()
                 return f"job {self.name} runs ({self._now() - self._starting_since:.1f} s)"
-            if checkpoint is None and self._refuse_origin(rest.failure(found.id)):
+            if checkpoint is None and self._refuse_origin(rest.stacktrace(found.id)):
                 # Flink would try the same again for ever.
                 rest.cancel(found.id)
                 return self._lost("cannot be restored")
@@ -160,6 +166,12 @@ class Job:
             mib = shutil.disk_usage(self.plan.checkpoints).free / 2**20
             free = f", {mib:.0f} MiB free in {self.plan.checkpoints}"
         return f"warning: job {self.name} cannot write checkpoints ({trouble}{free})"
+
+    def _said_by_client(self, log: Path) -> str:
+        with contextlib.suppress(OSError), log.open("rb") as file:
+            file.seek(self._log_starts_at)
+            return file.read(_MAX_SAID_BYTES).decode("utf-8", errors="replace")
+        return ""
 
     def _refuse_origin(self, cause: str) -> bool:
         """Note that the job's origin cannot be used, where `cause` says so."""

@@ -30,7 +30,7 @@ class FakeCluster:
         self.checkpoints_fail = ""
         self.cancelled: list[str] = []
 
-    def failure(self, job_id: str) -> str:
+    def stacktrace(self, job_id: str) -> str:
         """Return the job's exception."""
         return self.trouble
 
@@ -195,7 +195,10 @@ def test_job_that_flink_cannot_restore_falls_back_to_the_earlier_state(
     record.earlier = [earlier]
     harness.cluster.listed = [_running("first", flink_state)]
     harness.cluster.tasks_run = False
-    harness.cluster.trouble = "Caused by: IllegalStateException: Failed to rollback to checkpoint"
+    harness.cluster.trouble = (
+        "Caused by: java.io.EOFException\n"
+        "\tat org.apache.flink.runtime.checkpoint.Checkpoints.loadCheckpointMetadata(Checkpoints.java:99)"
+    )
     harness.step_until("lost")
     said = harness.step_until("submitting")
 
