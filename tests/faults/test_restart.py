@@ -65,20 +65,18 @@ def test_f22_parallelism_one_two_one(stand: Stand, seed: int, tell: Tell) -> Non
 def test_f18_upgrade_of_definitions_by_savepoint(stand: Stand, seed: int, tell: Tell) -> None:
     """F18: questions open at the savepoint are answered under the version that admitted them, new ones under the new."""
     run = stand.name_run("f18", seed)
-    old = stand.active_digest()
+    before, after = fault_fleet(), fault_fleet(beta=f"Another beta, of {run}.")
     stand.stub.mode("hang")
-    # Longer than the stub hangs would be a dead letter: each attempt takes 3 s, there are three.
     first = stand.send((message(run, n, {"b": n}) for n in range(40)), per_second=200)
-    stand.sent += first.finish()
     stand.until(lambda: stand.stub.stats()["in_flight"] >= 40, "the questions are not asked", 60)
-    stand.apply(fault_fleet(beta=f"Another beta, of {run}."))
-    stand.until(lambda: stand.active_digest() != old, "no new definitions", 60)
-    new = stand.active_digest()
+    # A question that hangs three times is a dead letter, so there is no time to lose.
+    stand.apply(after)
     stand.down()
     stand.stub.mode("ok")
     said = stand.up()
+    stand.until(lambda: stand.active_digest() == after.digest, "no new definitions", 60)
     second = stand.send(message(run, 100 + n, {"b": n}) for n in range(40))
-    report = stand.settle(second)
+    report = stand.settle(first, second)
 
     assert any("submitted from savepoint-" in line for line in said)
     digests: dict[str, set[str]] = {"first": set(), "second": set()}
@@ -88,8 +86,8 @@ def test_f18_upgrade_of_definitions_by_savepoint(stand: Stand, seed: int, tell: 
             if found["message_id"].startswith(run) and found["path"] == "model":
                 number = int(found["message_id"].rpartition("-m")[2])
                 digests["first" if number < 100 else "second"].add(found["definitions_digest"])
-    assert digests == {"first": {old}, "second": {new}}
-    stand.apply(fault_fleet())
+    assert digests == {"first": {before.digest}, "second": {after.digest}}
+    stand.apply(before)
     tell(report, seed=seed)
 
 
