@@ -113,6 +113,10 @@ class Router:
         memory = self._shards[shard] = ShardMemory(
             list(self._store.conversations.keys()), deadlines, now_ms
         )
+        # Not noted yet: then all that is open here began within the last pulse.
+        alive_ms = alive_ms or max(
+            (self._load(memory, one).started_at_ms for one in deadlines), default=0
+        )
         if alive_ms and now_ms - alive_ms > OUTAGE_MS:
             for conversation in deadlines:
                 self._postpone(memory, conversation, now_ms - alive_ms, now_ms)

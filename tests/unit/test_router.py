@@ -182,6 +182,18 @@ def test_router_outage_does_not_spend_the_time_of_conversations() -> None:
     assert world.deadlines.everything() == {}
 
 
+def test_router_outage_right_after_a_conversation_began_does_not_spend_its_time() -> None:
+    """Even where nobody had the time to note that the shard is looked after."""
+    world = OperatorWorld(RULES)
+    world.send(message("m-1", {"a": 1}))
+    (due_ms,) = world.deadlines.everything().values()
+    world.now_ms += 3_600_000
+    world.restart()
+
+    assert world.pulse("c-1") == []
+    assert world.deadlines.everything()["c-1"] == due_ms + 3_600_000
+
+
 def test_router_short_restart_moves_no_deadline() -> None:
     """A recovery of seconds costs no write per conversation."""
     world = OperatorWorld(RULES)
