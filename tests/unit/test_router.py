@@ -214,6 +214,7 @@ def test_router_deadline_after_a_restart_is_still_kept() -> None:
     world = OperatorWorld(RULES)
     world.send(message("m-1", {"a": 1}))
     world.restart()
+    world.pulse("c-1")
     world.now_ms += 10_000_000
     world.pulse("c-1")
 
