@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from signalbox.errors import StackError
 from signalbox.local_stack.backoff import Backoff
 from signalbox.local_stack.checkpoints import newest_checkpoint, remember, restore_point
 from signalbox.local_stack.flink_rest import FlinkJob, FlinkRest
@@ -27,6 +28,8 @@ _CANNOT_RESTORE: Final = re.compile(
     r"BackendRestorerProcedure\.createAndRestore"
 )
 """What a stack trace of Flink's holds when a checkpoint or savepoint cannot be used."""
+_DOES_NOT_FIT: Final = re.compile(r"[^\n]*(to the new program|StateMigrationException)[^\n]*")
+"""What it says when the state is whole and the job is another one: then an earlier state is no way out."""
 
 JobState = Literal["waiting", "submitting", "starting", "running", "lost"]
 
@@ -174,10 +177,17 @@ class Job:
         return ""
 
     def _refuse_origin(self, cause: str) -> bool:
-        """Note that the job's origin cannot be used, where `cause` says so."""
+        """Note that the job's origin cannot be used, where `cause` says so; raises StackError where the job is another one."""
         origin = self.record.restore_from
         if origin is None or not _CANNOT_RESTORE.search(cause):
             return False
+        if misfit := _DOES_NOT_FIT.search(cause):
+            msg = (
+                f"job {self.name} cannot take up its state in {origin}: {misfit[0].strip()[:500]}. Go back to the code and "
+                "settings that wrote it (SIGNALBOX_FLINK__PYTHON_EXECUTION_MODE is one of them), or start with nothing: "
+                "`signalbox up --fresh`"
+            )
+            raise StackError(msg)
         self._refused[origin] = cause
         return True
 

@@ -249,3 +249,22 @@ def test_job_that_cannot_write_checkpoints_says_so_once_and_when_it_can_again(
     assert "MiB free" in first
     assert say("No space left on device") is None
     assert say("") == "job orchestrate writes checkpoints again"
+
+
+def test_job_whose_state_is_another_job_s_is_refused_and_not_set_back(harness: Harness) -> None:
+    """State that does not fit the code or the settings is kept: going back to an older one would lose what is whole."""
+    _state(harness, "savepoint-1")
+    newest = _state(harness, "savepoint-2")
+    record = harness.job.record
+    record.restore_from = record.newest = newest
+    record.earlier = [str(harness.folder / "savepoint-1")]
+    harness.cluster.listed = [_running("first", "FAILED")]
+    harness.cluster.trouble = (
+        "Caused by: java.lang.IllegalStateException: Failed to rollback to checkpoint/savepoint x. Cannot map "
+        "checkpoint/savepoint state for operator 1 to the new program, because the operator is not available"
+    )
+
+    with pytest.raises(StackError, match=r"to the new program.*PYTHON_EXECUTION_MODE"):
+        harness.step_until("lost")
+    assert harness.origins == [newest]
+    assert record.newest == newest
