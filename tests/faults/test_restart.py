@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import time
@@ -161,16 +163,14 @@ def test_f17_no_space_for_checkpoints(stand: Stand, small_disk: Path, tell: Tell
     sender = stand.send(mixed(run, 1, 300))
     sender.wait_until(0.3)
     filler = small_disk / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(b"\0" * 65_536)
-                file.flush()
-        except OSError:
+    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):  # that is when it is full
+        while os.write(descriptor, bytes(4096)):
             pass
+    os.close(descriptor)
     began = time.time()
     stand.until(
-        lambda: any("No space left on device" in event for event in stand.events()),
+        lambda: any("orchestrate cannot write checkpoints" in one for one in stand.events()),
         "nobody says that the disk is full",
         180,
     )
@@ -178,6 +178,11 @@ def test_f17_no_space_for_checkpoints(stand: Stand, small_disk: Path, tell: Tell
     filler.unlink()
     report = stand.settle(sender, seconds=300)
 
+    stand.until(
+        lambda: any("orchestrate writes checkpoints again" in one for one in stand.events()),
+        "nobody says that checkpoints are written again",
+        60,
+    )
     tell(
         report, told_after_s=told - began, stall_s=stall_seconds(stand.history.records, run, began)
     )
