@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.ledger import Report
 from tests.faults.stand import Stand
+from tests.faults.verdict import Report
 
 SEEDS = (1, 2, 3)
 _FIGURES: list[str] = []

@@ -102,7 +102,9 @@ class History:
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
         for partition in partitions:
-            consumer.seek(partition, self._next.get(partition, 0))
+            start = self._next.get(partition, 0)
+            # A topic that was deleted and made again begins anew.
+            consumer.seek(partition, start if start <= ends[partition] else 0)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while any(consumer.position(one) < ends[one] for one in partitions):
             assert time.monotonic() < deadline, "the topics cannot be read to their ends"

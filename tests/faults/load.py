@@ -13,7 +13,7 @@ from typing import Any
 
 import kafka
 
-from tests.faults.ledger import Sent
+from tests.faults.verdict import Sent
 
 _Producer: Any = kafka.KafkaProducer
 DELIVERY_SECONDS = 180.0

@@ -6,7 +6,6 @@ duplicate of an earlier run is found by a later one. Faults are signals to pids 
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -30,11 +29,12 @@ from signalbox.local_stack import api, ports, state_file
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.settings import Settings
 from tests.faults.fleet import ACTS, TAKES, fault_fleet
-from tests.faults.history import History, Stored
-from tests.faults.ledger import Ledger, Report, Sent
+from tests.faults.history import History
+from tests.faults.ledger import Ledger
 from tests.faults.load import Outgoing, Sender, message
 from tests.faults.proxy import FaultProxy
 from tests.faults.stub import Stub
+from tests.faults.verdict import Report, Sent
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "faults" / "handlers"
@@ -256,22 +256,6 @@ class Stand:
         while not holds():
             assert time.monotonic() < deadline, f"after {seconds:g} s {what}: {self.events()[-8:]}"
             time.sleep(0.2)
-
-
-def decided_ms(records: Iterable[Stored], run: str) -> list[int]:
-    """When the messages of a run were decided, ms since 1970, sorted."""
-    found = []
-    for record in records:
-        if record.topic == "agent_decisions" and run.encode() in (record.value or b""):
-            at = datetime.fromisoformat(json.loads(record.value or b"")["decided_at"])
-            found.append(round(at.timestamp() * 1000))
-    return sorted(found)
-
-
-def stall_seconds(records: Iterable[Stored], run: str, since: float) -> float:
-    """The longest time without a decision of the run from `since` (epoch seconds) on: how long recovery took."""
-    times = [since * 1000, *(at for at in decided_ms(records, run) if at > since * 1000)]
-    return max((b - a for a, b in itertools.pairwise(times)), default=0.0) / 1000
 
 
 class _environment:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.figures import stall_seconds
 from tests.faults.load import message, mixed
-from tests.faults.stand import Stand, stall_seconds
+from tests.faults.stand import Stand
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 

@@ -23,9 +23,9 @@ from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.local_stack.temporary import TemporaryBroker
 from tests.faults.fleet import fault_fleet
 from tests.faults.history import History
-from tests.faults.ledger import Report
 from tests.faults.proxy import FaultProxy
 from tests.faults.stand import HANDLERS, ROOT
+from tests.faults.verdict import Report
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
 

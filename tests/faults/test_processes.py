@@ -16,9 +16,10 @@ import pytest
 
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.local_stack.ports import free_port
-from tests.faults.ledger import Sent
+from tests.faults.figures import stall_seconds
 from tests.faults.load import message, mixed
-from tests.faults.stand import Stand, stall_seconds
+from tests.faults.stand import Stand
+from tests.faults.verdict import Sent
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 

@@ -15,9 +15,10 @@ import pytest
 
 from signalbox.errors import StackError
 from signalbox.local_stack import state_file
+from tests.faults.figures import stall_seconds
 from tests.faults.fleet import fault_fleet
 from tests.faults.load import message, mixed
-from tests.faults.stand import Stand, stall_seconds
+from tests.faults.stand import Stand
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.faults.history import Stored
-from tests.faults.ledger import Ledger, Report, Sent
+from tests.faults.ledger import Ledger
+from tests.faults.verdict import Report, Sent
 
 Spoil = Callable[[list[Stored]], list[Stored]]
 
