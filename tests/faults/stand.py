@@ -233,6 +233,17 @@ class Stand:
         log = self.settings.home / "handled.log"
         return Counter(log.read_text().split() if log.exists() else ())
 
+    def handled_of(self, run: str) -> int:
+        """How many tasks of a run were handed to handlers."""
+        tasks = {
+            record.fields["id"]
+            for record in self.history.read_if_possible()
+            if record.topic.startswith("agent_tasks_")
+            and record.fields
+            and str(record.fields["causationid"]).startswith(run)
+        }
+        return len(tasks & self.handled().keys())
+
     def _settle(self, seconds: float) -> Report:
         deadline = time.monotonic() + seconds
         while True:

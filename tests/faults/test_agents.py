@@ -104,19 +104,19 @@ def test_f23_frozen_agent_is_replaced_and_wakes(stand: Stand, seed: int, tell: T
     run = stand.name_run("f23", seed)
     frozen = stand.pid("agent alpha")
     sender = stand.send(message(run, n, {"a": n, "do": {"sleep": 0.3}}) for n in range(300))
-    sender.wait_until(0.3)
+    # It is frozen in the middle of its work, so that it wakes with something to commit.
+    stand.until(lambda: stand.handled_of(run) > 60, "alpha does not work", 60)
     os.kill(frozen, signal.SIGSTOP)
     try:
-        # Longer than a session (10 s): the group has given its partitions away, its transaction was ended.
         replacement = stand.start_agent("alpha", "0")
-        time.sleep(15)
+        log = stand.settings.home / "logs" / "extra-alpha-0.log"
+        stand.until(lambda: "partitions.assigned" in log.read_text(), "no replacement", 120)
     finally:
         os.kill(frozen, signal.SIGCONT)
     stand.until(lambda: stand.pid("agent alpha") != frozen, "the zombie lives", 120)
-    said = " ".join(stand.events())
     report = stand.settle(sender)
 
-    assert "agent alpha ended with code 3" in said
+    assert "agent alpha ended with code 3" in " ".join(stand.events())
     # The supervisor's new process has taken the place again, so the replacement is fenced in its turn.
     assert replacement.wait(60) == 3
     tell(report, seed=seed)
