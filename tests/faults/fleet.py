@@ -31,7 +31,7 @@ def _policy() -> FleetPolicy:
     return FleetPolicy.model_validate(
         {
             "name": "faults",
-            "budgets": {"hops": 12, "seconds": 600, "task_seconds": 120},
+            "budgets": {"hops": 12, "seconds": 1200, "task_seconds": 300},
             "completes_on": [f"{name}.done" for name in ("alpha", "beta", "gamma")],
         }
     )

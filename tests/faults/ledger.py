@@ -165,7 +165,10 @@ class Ledger:
         ends = self._outcomes.get(message["subject"], ())
         if message["type"] in ("task.failed", "task.status"):
             return bool(ends)
-        return any(end["status"] in ABRUPT for end in ends)
+        return self._is_cut_off(message["subject"])
+
+    def _is_cut_off(self, conversation: str) -> bool:
+        return any(end["status"] in ABRUPT for end in self._outcomes.get(conversation, ()))
 
     def _judge_tasks(self) -> None:
         for task_id, found in self._tasks.items():
@@ -189,8 +192,7 @@ class Ledger:
             self._report.dup.append(f"{task_id} of {agent} was answered {dict(answers)}")
         if self._letters_of_task[task_id] > 1:
             self._report.dup.append(f"{task_id}: {self._letters_of_task[task_id]} dead letters")
-        ends = self._outcomes.get(task["subject"], ())
-        if not answers and not any(end["status"] in ABRUPT for end in ends):
+        if not answers and not self._is_cut_off(task["subject"]):
             self._report.open.append(
                 f"{task_id} of {agent}, conversation {task['subject']}: no answer"
             )
@@ -204,7 +206,9 @@ class Ledger:
             if message_id not in self._messages:
                 self._report.wrong.append(f"a decision on {message_id}, which nobody sent")
             wanted = sum(one["agent"] != "NONE" for one in found)
-            if wanted > len(self._by_cause.get(message_id, ())):
+            # What a budget or a loop forbade was decided all the same; its conversation says so in its outcome.
+            is_forbidden = self._is_cut_off(found[0]["conversation_id"])
+            if wanted > len(self._by_cause.get(message_id, ())) and not is_forbidden:
                 self._report.lost.append(f"{message_id} was decided for an agent and has no task")
 
     def _judge_conversations(self) -> None:

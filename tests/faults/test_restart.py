@@ -203,6 +203,6 @@ def test_f25_topic_deleted_while_running(stand: Stand, tell: Tell) -> None:
         "nobody says that the topic is gone",
         180,
     )
-    report = stand.settle(sender, seconds=400)
+    report = stand.settle(sender, seconds=500)
 
     tell(report, stall_s=stall_seconds(stand.history.records, run, began))

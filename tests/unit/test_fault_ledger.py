@@ -186,6 +186,22 @@ def test_ledger_effect_missing_doubled_or_foreign_is_red(effects: dict[str, int]
     assert not judged(good(), effects).is_good
 
 
+def test_ledger_decision_that_a_loop_forbade_needs_no_task() -> None:
+    """An agent was decided and not asked, because its conversation ended as a loop: that is an ending."""
+    records = [
+        r for r in good() if r.topic != "agent_tasks_beta" and b"r-1" not in (r.value or b"")
+    ]
+    looped = [
+        replace(r, value=(r.value or b"").replace(b"completed", b"loop"))
+        if b'"c-1"' in (r.value or b"")
+        else r
+        for r in records
+    ]
+
+    assert judged(records, {"t-0": 1}).lost
+    assert judged(looped, {"t-0": 1}).is_good, str(judged(looped, {"t-0": 1}))
+
+
 def test_ledger_conversation_without_an_end_after_its_last_decision_is_open() -> None:
     """An outcome of an earlier episode does not close a later one."""
     late = _stored("agent_decisions", 60, **_decision("r-1", "c-1", "NONE", "30"))
