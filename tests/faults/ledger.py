@@ -140,7 +140,9 @@ class Ledger:
             self._report.wrong.append(f"a dead letter of {place}, where nothing bad was written")
 
     def _judge_message(self, message_id: str, found: list[dict[str, Any]]) -> None:
-        letters = len(self._letters.get(message_id, ()))
+        # A value too large to be read is named by its place alone.
+        by_place = sum(self._letters_at.pop(one["place"], 0) for one in found)
+        letters = len(self._letters.get(message_id, ())) + by_place
         tasks = len(self._by_cause.get(message_id, ()))
         nones = sum(one["agent"] == "NONE" for one in self._decisions.get(message_id, ()))
         parked = min(1, self._parked[message_id])

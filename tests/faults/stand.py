@@ -208,7 +208,10 @@ class Stand:
         """
         for sender in senders:
             self.sent += sender.finish()
-        self._settle(seconds)
+        first = self._settle(seconds)
+        if not first.is_good:
+            self.known |= {*first.lost, *first.dup, *first.open, *first.wrong}
+            first.require_good()
         # Whatever is still on its way arrives before these; then nothing may have come twice.
         run = self.name_run("end", 0)
         last = self.send((message(run, n, {"a": n}) for n in range(8)), per_second=1000)

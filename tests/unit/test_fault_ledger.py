@@ -16,8 +16,8 @@ from tests.faults.verdict import Report, Sent
 Spoil = Callable[[list[Stored]], list[Stored]]
 
 
-def _stored(on: str, offset: int, /, **fields: Any) -> Stored:
-    return Stored(on, 0, offset, json.dumps(fields).encode())
+def _stored(on: str, at: int, /, **fields: Any) -> Stored:
+    return Stored(on, 0, at, json.dumps(fields).encode())
 
 
 def good() -> list[Stored]:
@@ -184,6 +184,20 @@ def test_ledger_forged_record_is_red(forged: Stored) -> None:
 def test_ledger_effect_missing_doubled_or_foreign_is_red(effects: dict[str, int]) -> None:
     """Effects are counted against the tasks that were answered."""
     assert not judged(good(), effects).is_good
+
+
+def test_ledger_dead_letter_that_names_only_the_place_counts_for_the_message_there() -> None:
+    """What is too large to be parsed has an id all the same, for those who can read it."""
+    big = _stored("agent_messages", 40, id="big", subject="c-5", type="go", source="cli")
+    letter = {
+        "topic": "agent_messages",
+        "partition": 0,
+        "offset": 40,
+        "reason": "payload_too_large",
+    }
+
+    assert judged([*good(), big]).lost
+    assert judged([*good(), big, _stored("agent_messages_dlq", 41, **letter)]).is_good
 
 
 def test_ledger_decision_that_a_loop_forbade_needs_no_task() -> None:
