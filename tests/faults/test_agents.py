@@ -63,7 +63,7 @@ def test_f13_record_that_kills_its_handler_process(stand: Stand, seed: int, tell
         if record.topic.startswith("agent_tasks_") and record.fields
     }
     letters = {
-        record.fields["message_id"]: record.fields
+        record.fields.get("message_id"): record.fields
         for record in stand.history.records
         if record.topic == "agent_messages_dlq" and record.fields
     }
@@ -72,7 +72,7 @@ def test_f13_record_that_kills_its_handler_process(stand: Stand, seed: int, tell
     of_others = [
         letter
         for letter in letters.values()
-        if run in str(letter["conversation_id"]) and letter not in found
+        if run in str(letter.get("conversation_id")) and letter not in found
     ]
     assert of_others == []
     tell(report, seed=seed, starts=[stand.handled()[tasks[one.id]] for one in poison])

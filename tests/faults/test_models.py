@@ -174,7 +174,7 @@ def _fields(records: Sequence[Stored], topic: str) -> list[dict[str, Any]]:
 
 
 def _reasons(stand: Stand, ids: list[str]) -> list[str]:
-    letters = {one["message_id"]: one["reason"] for one in _letters(stand)}
+    letters = {one.get("message_id"): one["reason"] for one in _letters(stand)}
     return [letters.get(one, "none") for one in ids]
 
 
