@@ -103,15 +103,13 @@ def test_f11_model_talks_nonsense(stand: Stand, seed: int, tell: Tell) -> None:
     outgoing = list(mixed(run, seed, 200))
     for n, one in enumerate(marked.values()):
         outgoing.insert(20 * n, one)
-    topics = {record.topic for record in stand.history.read()}
     report = stand.settle(stand.send(outgoing))
 
     ended = {mode: _ending(stand, one.id) for mode, one in marked.items()}
     assert {mode: ended[mode] for mode in UNUSABLE} == dict.fromkeys(UNUSABLE, "review")
     assert {mode: ended[mode] for mode in FAILING} == dict.fromkeys(FAILING, "model_failed")
-    known = topics | {f"agent_tasks_{name}" for name in TAKES}
-    written = {record.topic for record in stand.history.records}
-    assert written <= known | {"agent_review", "agent_messages_dlq", "agent_heartbeats"}
+    written = {r.topic for r in stand.history.records if r.topic.startswith("agent_tasks_")}
+    assert written <= {f"agent_tasks_{name}" for name in TAKES}
     tell(report, seed=seed, ended=ended)
 
     # What was parked is decided by a person and goes on.
