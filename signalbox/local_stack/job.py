@@ -19,7 +19,8 @@ from signalbox.local_stack.process import ManagedProcess, ProcessSpec, log_tail
 from signalbox.local_stack.state_file import JobRecord
 
 SUBMIT_SECONDS: Final = 240.0
-CHECKPOINTS_EVERY_SECONDS: Final = 3.0
+CHECKPOINTS_EVERY_SECONDS: Final = 2.0
+LOOKS_IN_TROUBLE: Final = 2
 _MAX_SAID_BYTES: Final = 256 * 1024
 _CANNOT_RESTORE: Final = re.compile(
     r"Failed to rollback to checkpoint/savepoint|Cannot find (meta data|checkpoint|savepoint)|"
@@ -63,6 +64,7 @@ class Job:
         self._log_starts_at = 0
         self._refused: dict[str, str] = {}
         self._look_at_checkpoints_at = 0.0
+        self._looks_in_trouble = 0
         self._has_checkpoint_trouble = False
         self._submitted_at = 0.0
         self._starting_since = 0.0
@@ -151,7 +153,7 @@ class Job:
             cause = rest.cause(found.id)
             why = f" ({cause})" if cause else ""
             return f"job {self.name} is {found.state}, Flink restarts it{why}"
-        return self._watch_checkpoints(rest, found.id)
+        return self._watch_checkpoints(rest, found.id) if self.state == "running" else None
 
     def _watch_checkpoints(self, rest: FlinkRest, job_id: str) -> str | None:
         """Say when checkpoints begin to fail, and when they are written again."""
@@ -159,9 +161,12 @@ class Job:
             return None
         self._look_at_checkpoints_at = self._now() + CHECKPOINTS_EVERY_SECONDS
         trouble = rest.checkpoint_trouble(job_id)
-        if bool(trouble) == self._has_checkpoint_trouble:
+        # One that failed alone was caught by a restart, or is the first of many.
+        self._looks_in_trouble = self._looks_in_trouble + 1 if trouble else 0
+        has_trouble = self._looks_in_trouble >= LOOKS_IN_TROUBLE
+        if has_trouble == self._has_checkpoint_trouble or (trouble and not has_trouble):
             return None
-        self._has_checkpoint_trouble = bool(trouble)
+        self._has_checkpoint_trouble = has_trouble
         if not trouble:
             return f"job {self.name} writes checkpoints again"
         free = ""

@@ -244,6 +244,9 @@ def test_job_that_cannot_write_checkpoints_says_so_once_and_when_it_can_again(
         return made.step()
 
     assert say("") is None
+    assert say("suspending, while the job restarts") is None
+    assert say("") is None
+    assert say("No space left on device") is None
     first = say("No space left on device") or ""
     assert "warning: job orchestrate cannot write checkpoints (No space left on device" in first
     assert "MiB free" in first
