@@ -82,10 +82,14 @@ def test_f20_rebalance_one_four_one(stand: Stand, seed: int, tell: Tell) -> None
     """F20: alpha goes from one process to four and back under load: one effect per task."""
     run = stand.name_run("f20", seed)
     started = time.time()
-    sender = stand.send(mixed(run, seed, 600))
-    sender.wait_until(0.1)
+    sender = stand.send(mixed(run, seed, 800), per_second=20)
     more = [stand.start_agent("alpha", str(n)) for n in (1, 2, 3)]
-    sender.wait_until(0.5)
+    logs = [stand.settings.home / "logs" / f"extra-alpha-{n}.log" for n in (1, 2, 3)]
+    stand.until(
+        lambda: all("partitions.assigned" in log.read_text() for log in logs),
+        "no group of four",
+        120,
+    )
     more[0].kill()  # one dies, two leave in order
     for process in more[1:]:
         process.terminate()
