@@ -258,6 +258,8 @@ def _java(
         *_module_flags(wheel),
         "-XX:-UsePerfData",
         f"-Dlog.file={log}",
+        # A native crash leaves its report beside the logs, not wherever the stack was started.
+        f"-XX:ErrorFile={log.parent / 'crash-%p.log'}",
         f"-Dlog4j.configurationFile=file:{plan.folder / 'conf' / log4j}",
         "-cp",
         ":".join(str(path) for path in (*jars, *extra_class_path)),
