@@ -167,6 +167,9 @@ class Ledger:
         ends = self._outcomes.get(message["subject"], ())
         if message["type"] in ("task.failed", "task.status"):
             return bool(ends)
+        if message["type"] == "review.resolved":
+            resolved = self._decisions.get(str(message["data"].get("message_id")), ())
+            return any(one["path"] == "human" for one in resolved)
         return self._is_cut_off(message["subject"])
 
     def _is_cut_off(self, conversation: str) -> bool:

@@ -200,6 +200,23 @@ def test_ledger_dead_letter_that_names_only_the_place_counts_for_the_message_the
     assert judged([*good(), big, _stored("agent_messages_dlq", 41, **letter)]).is_good
 
 
+def test_ledger_person_s_resolution_ends_with_the_decision_it_brought_about() -> None:
+    """It has no decision of its own; without one on the message it names, it is lost."""
+    resolved = _stored(
+        "agent_messages",
+        45,
+        id="by-hand",
+        subject="c-0",
+        type="review.resolved",
+        source="cli",
+        data={"message_id": "m-0", "agent": "alpha"},
+    )
+    human = [replace(r, value=(r.value or b"").replace(b"contract", b"human")) for r in good()]
+
+    assert judged([*good(), resolved]).lost
+    assert judged([*human, resolved]).is_good
+
+
 def test_ledger_decision_that_a_loop_forbade_needs_no_task() -> None:
     """An agent was decided and not asked, because its conversation ended as a loop: that is an ending."""
     records = [
