@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo sql test test-fast faults check bench docs lock clean
+.PHONY: help setup up down demo sql test test-fast faults soak check bench docs lock clean
 
 # `make demo MODEL=llama3.2` lets an Ollama on its default port decide and write.
 ifdef MODEL
@@ -47,7 +47,7 @@ endef
 
 test: setup check ## everything: checks, unit, contract, real broker and cluster, the demo
 	$(call pytest,-n 2 --dist loadfile -m "not integration and not e2e")
-	$(call pytest,-m "(integration or e2e) and not faults")
+	$(call pytest,-m "(integration or e2e) and not faults and not soak")
 	$(call pytest,-m faults_smoke tests/faults)
 
 test-fast: setup ## unit and contract tests, without a broker
@@ -57,6 +57,9 @@ test-fast: setup ## unit and contract tests, without a broker
 faults: setup ## what dies, freezes, lies or floods, three seeds each, judged by a ledger (docs/faults.md); takes hours
 	@$(BIN)/pytest -q -m faults tests/integration
 	@$(BIN)/pytest -q -m faults tests/faults
+
+soak: setup ## half an hour of load, a kill every three minutes; nothing lost, no memory growing (SOAK_MINUTES=10 for less)
+	@$(BIN)/pytest -q -s -m soak tests/faults
 
 check: setup ## lint, format, types, import directions, SQL, spelling
 	@$(BIN)/ruff check .

@@ -146,6 +146,18 @@ class Stand:
         self.until(lambda: self._pid(name) != 0, f"{name} does not run", 300)
         return self._pid(name)
 
+    def running_pid(self, name: str) -> int:
+        """The pid of a process that runs now.
+
+        Raises:
+            ValueError: it does not.
+        """
+        pid = self._pid(name)
+        if not pid:
+            msg = f"{name} does not run"
+            raise ValueError(msg)
+        return pid
+
     def signal(self, name: str, number: signal.Signals = signal.SIGKILL) -> float:
         """Send it; return the epoch seconds of that moment."""
         pid = self.pid(name)
