@@ -62,6 +62,8 @@ def cluster_options(settings: Settings, address: ClusterAddress) -> dict[str, st
         "taskmanager.numberOfTaskSlots": str(
             max(MIN_TASK_SLOTS, 2 * settings.flink.parallelism + 4)
         ),
+        # A question in SQL sorts little; the default takes 16 MiB of buffers for each of its exchanges and then finds none.
+        "taskmanager.network.sort-shuffle.min-buffers": "32",
         # Python SQL jobs otherwise load the same jars in a class loader each, and fill the metaspace.
         "classloader.resolve-order": "parent-first",
         "classloader.check-leaked-classloader": "false",
