@@ -210,7 +210,7 @@ def _latencies_ms(
     for record in records:
         if record.topic == "agent_messages" and record.fields:
             text = (record.value or b"").decode("utf-8", "replace")
-            if run in str(record.fields["id"]) and leave_out not in text:
+            if run in str(record.fields.get("id")) and leave_out not in text:
                 written.setdefault(record.fields["id"], record.written_ms)
     found = []
     for one in _fields(records, "agent_decisions"):

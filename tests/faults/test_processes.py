@@ -91,7 +91,9 @@ def test_f6_client_killed_and_retrying_its_ids(stand: Stand, seed: int, tell: Te
     places = {
         record.fields["id"]: record.place
         for record in stand.history.read()
-        if record.topic == "agent_messages" and record.fields and run in str(record.fields["id"])
+        if record.topic == "agent_messages"
+        and record.fields
+        and run in str(record.fields.get("id"))
     }
     stand.sent += [Sent(o.id, o.conversation, places.get(o.id, ("none", 0, 0))) for o in outgoing]
     report = stand.settle()
