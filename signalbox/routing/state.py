@@ -158,7 +158,9 @@ class Conversation:
             open={
                 task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
             },
-            seen=base64.b64decode(fields["seen"]) if "seen" in fields else seen,  # version 1 had it inside
+            seen=base64.b64decode(fields["seen"])
+            if "seen" in fields
+            else seen,  # version 1 had it inside
         )
 
 
