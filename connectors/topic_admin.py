@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from connectors.kafka_security import python_options
 from signalbox.errors import ConfigurationError, StackError
-from signalbox.kafka_settings import PLAINTEXT, KafkaSecuritySettings
+from signalbox.kafka_settings import PLAINTEXT, KafkaSecuritySettings, KafkaSettings
 from signalbox.topics import TOPICS, TopicSpec, agent_tasks, full_name, spec_of
 
 _CREATE_TIMEOUT_MS: Final = 20_000
@@ -74,6 +74,19 @@ def ensure_topics(
     except KafkaError as error:
         msg = f"topics cannot be created on {bootstrap_servers}: {type(error).__name__}: {error}"
         raise StackError(msg) from error
+
+
+def ensure_topics_of(
+    settings: KafkaSettings, agents: Iterable[str], *, fixed: bool = True
+) -> TopicReport:
+    """Do what `ensure_topics` does on the Kafka that the settings name, under their prefix and with their security."""
+    return ensure_topics(
+        settings.servers,
+        prefix=settings.topic_prefix,
+        agents=agents,
+        fixed=fixed,
+        security=settings.security,
+    )
 
 
 def answers(

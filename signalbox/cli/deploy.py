@@ -28,17 +28,11 @@ def package(
 @app.command()
 def topics() -> None:
     """Create every topic that is missing on the broker of the settings, and say where an existing one differs."""
-    from connectors.topic_admin import ensure_topics  # noqa: PLC0415 (slow to import)
+    from connectors.topic_admin import ensure_topics_of  # noqa: PLC0415 (slow to import)
     from signalbox.local_stack.fleets import load_fleets  # noqa: PLC0415
 
     settings = load_settings()
-    kafka = settings.kafka
-    made = ensure_topics(
-        kafka.servers,
-        prefix=kafka.topic_prefix,
-        agents=load_fleets(settings).agents,
-        security=kafka.security,
-    )
+    made = ensure_topics_of(settings.kafka, load_fleets(settings).agents)
     for name in made.created:
         typer.echo(f"{name} created")
     for warning in made.warnings:

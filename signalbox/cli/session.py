@@ -68,16 +68,9 @@ def publish_active(settings: Settings, active: ActiveSet) -> None:
 
 def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
     """Create the task topics of `agents` that are missing."""
-    from connectors.topic_admin import ensure_topics  # noqa: PLC0415 (slow to import)
+    from connectors.topic_admin import ensure_topics_of  # noqa: PLC0415 (slow to import)
 
-    kafka = settings.kafka
-    ensure_topics(
-        kafka.servers,
-        prefix=kafka.topic_prefix,
-        agents=agents,
-        fixed=False,
-        security=kafka.security,
-    )
+    ensure_topics_of(settings.kafka, agents, fixed=False)
 
 
 def now() -> datetime:

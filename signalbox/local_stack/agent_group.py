@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from connectors.broker import Broker
-from connectors.topic_admin import ensure_topics
+from connectors.topic_admin import ensure_topics_of
 from signalbox.local_stack.child import Child
 from signalbox.local_stack.fleets import ActiveAgents
 from signalbox.local_stack.layout import Layout
@@ -78,15 +78,8 @@ class AgentGroup:
             child.ask_to_stop()
 
     def _start(self, name: str) -> None:
-        kafka = self._layout.settings.kafka
         # `up` and `agents apply` make the topic too; an agent from elsewhere must not crash for want of it.
-        ensure_topics(
-            kafka.servers,
-            prefix=kafka.topic_prefix,
-            agents=[name],
-            fixed=False,
-            security=kafka.security,
-        )
+        ensure_topics_of(self._layout.settings.kafka, [name], fixed=False)
         child = Child(f"agent {name}", "agent", partial(self._spec, name))
         child.start()
         self.children[name] = child

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from connectors.kafka import KafkaBroker
-from connectors.topic_admin import ensure_topics
+from connectors.topic_admin import ensure_topics_of
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack import broker, flink_cluster, ports, sql_gateway, state_file
@@ -199,12 +199,7 @@ class Supervisor:
 
     def _provision(self) -> None:
         settings = self._layout.settings
-        made = ensure_topics(
-            settings.kafka.servers,
-            prefix=settings.kafka.topic_prefix,
-            agents=self._definitions.agents,
-            security=settings.kafka.security,
-        )
+        made = ensure_topics_of(settings.kafka, self._definitions.agents)
         for warning in made.warnings:
             self._say(f"warning: {warning}")
         active = apply_fleets(self._broker_client, settings, self._definitions)
@@ -246,10 +241,9 @@ class Supervisor:
 
     def _look_after_topics(self) -> None:
         """Make a topic again that somebody deleted: a sink without its topic stops the whole job, again and again."""
-        kafka = self._layout.settings.kafka
         agents = self._agents.children if "agents" in self._parts else self._definitions.agents
         try:
-            made = ensure_topics(kafka.servers, prefix=kafka.topic_prefix, agents=agents)
+            made = ensure_topics_of(self._layout.settings.kafka, agents)
         except StackError:
             return  # the broker is away; its own child says so
         for topic in made.created:
