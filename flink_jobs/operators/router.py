@@ -117,22 +117,12 @@ class Router:
         alive_ms = alive_ms or max(
             (self._load(memory, one).started_at_ms for one in deadlines), default=0
         )
+        memory.alive_ms = alive_ms
         if alive_ms and now_ms - alive_ms > OUTAGE_MS:
             for conversation in deadlines:
-                self._postpone(memory, conversation, now_ms - alive_ms, now_ms)
-        memory.alive_ms = alive_ms
+                state = self._load(memory, conversation)
+                self._save(memory, state, state.postponed(now_ms - alive_ms), now_ms)
         return memory
-
-    def _postpone(
-        self, memory: ShardMemory, conversation: str, outage_ms: int, now_ms: int
-    ) -> None:
-        state = self._load(memory, conversation)
-        later = state.postponed(outage_ms)
-        due_ms = later.next_deadline_ms()
-        if due_ms is not None:
-            self._store.conversations.put(later.id, later.encode())
-            memory.remember(later, now_ms)
-            self._set_deadline(memory, conversation, due_ms)
 
     def _resubmit(self, shard: int, memory: ShardMemory, now_ms: int) -> list[OutputRow]:
         rows: list[OutputRow] = []
