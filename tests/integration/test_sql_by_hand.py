@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from flink_jobs import model_sql, sql_files
 from signalbox.contracts.envelope import Envelope
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.settings import Settings
+from tests.support.commands import signalbox
 from tests.support.sql_topics import Topics, re_spaced, seed
 from tests.support.terminal import Terminal
 
@@ -52,21 +52,6 @@ def environ(topics: Topics, cluster: TemporaryCluster) -> dict[str, str]:
         "SIGNALBOX_FLINK__REST_PORT": str(cluster.plan.rest_port),
     }
     return {**os.environ, **variables}
-
-
-def run(
-    environ: dict[str, str], *arguments: str, typed: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run `signalbox` without a terminal."""
-    return subprocess.run(
-        [*SIGNALBOX, *arguments],
-        env=environ,
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
 
 
 def gateways(environ: dict[str, str]) -> list[int]:
@@ -108,7 +93,7 @@ def test_client_piped_into_takes_statements_however_they_are_written(
 ) -> None:
     """Without a terminal, tabs, several statements on a line and no last newline are nothing special."""
     piped = f"SELECT 1 AS n_first; {BY_PATH.replace('    ', chr(9))} SHOW VIEWS; QUIT; SELECT 2 AS n_second;"
-    done = run(environ, "sql", "client", typed=piped)
+    done = signalbox(environ, "sql", "client", typed=piped)
     said = [re_spaced(line) for line in done.stdout.splitlines()]
 
     assert done.returncode == 0, done.stderr
@@ -121,11 +106,11 @@ def test_client_piped_into_takes_statements_however_they_are_written(
 
 def test_ask_by_name_and_by_file(environ: dict[str, str], tmp_path: Path) -> None:
     """A named question answers as JSON rows, SQL of one's own up to the limit; no gateway and no running query is left."""
-    named = run(environ, "sql", "ask", "decisions_by_path", "--json")
+    named = signalbox(environ, "sql", "ask", "decisions_by_path", "--json")
     rows = [json.loads(line) for line in named.stdout.splitlines()]
     own = tmp_path / "own.sql"
     own.write_text("SELECT conversation_key FROM agent_messages;", encoding="utf-8")
-    limited = run(environ, "sql", "ask", "--file", str(own), "--limit", "2")
+    limited = signalbox(environ, "sql", "ask", "--file", str(own), "--limit", "2")
 
     assert [(row["path"], row["agent"], row["decided"]) for row in rows] == [
         ("contract", "writer", 2),
@@ -151,7 +136,7 @@ def test_ask_what_fails_is_one_error_of_flinks_words(
     """A question that is wrong, or fails while it runs, ends at once with Flink's reason instead of its stack."""
     import re
 
-    done = run(environ, "sql", "ask", "--file", "-", typed=question)
+    done = signalbox(environ, "sql", "ask", "--file", "-", typed=question)
 
     assert done.returncode == 1
     assert re.search(words, done.stderr), done.stderr
@@ -167,7 +152,7 @@ def test_render_writes_what_the_client_and_the_jobs_run(
 ) -> None:
     """The rendered session and a question run in Flink's client; the rendered jobs are the statements that `up` submits,
     and the model's file names the active agents and no key."""
-    done = run(
+    done = signalbox(
         {**environ, "SIGNALBOX_MODEL__API_KEY": "sk-secret"},
         "sql",
         "render",
@@ -196,7 +181,7 @@ def test_render_leads_job_runs_in_the_client(
     environ: dict[str, str], topics: Topics, cluster: TemporaryCluster, tmp_path: Path
 ) -> None:
     """The rendered leads job, given to Flink's client as it is, turns a lead into a message."""
-    run(environ, "sql", "render", "--out", str(tmp_path))
+    signalbox(environ, "sql", "render", "--out", str(tmp_path))
     before = {job.id for job in cluster.rest.jobs()}
     said = cluster.sql(tmp_path / "20_incoming_leads_to_agent_messages.sql")
     [job] = [job.id for job in cluster.rest.jobs() if job.id not in before]

@@ -29,12 +29,15 @@ def stack_environ(home: Path, **settings: str) -> dict[str, str]:
     return {**inherited, **prefixed, "NO_COLOR": "1"}
 
 
-def signalbox(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
+def signalbox(
+    environ: dict[str, str], *arguments: str, typed: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, with `typed` on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "signalbox.cli", *arguments],
         env=environ,
         cwd=ROOT,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=600,
