@@ -74,20 +74,25 @@ class OpenAIChatModel:
         await self._client.close()
 
     async def _chat(self, request: ChatRequest) -> bytes:
-        # The raw response: the client's own model of a completion costs more than ours needs, and trusts more.
-        response = await self._client.chat.completions.with_raw_response.create(
-            model=self._model,
-            messages=[
-                {"role": "system", "content": request.system},
-                {"role": "user", "content": request.user},
-            ],
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": request.schema_name, "schema": dict(request.schema)},
+        # The path instead of its method: the client's own models of request and completion cost half of a call, and
+        # the completion's trusts more than we do.
+        response = await self._client.post(
+            "/chat/completions",
+            cast_to=httpx.Response,
+            body={
+                "model": self._model,
+                "messages": [
+                    {"role": "system", "content": request.system},
+                    {"role": "user", "content": request.user},
+                ],
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": request.schema_name, "schema": dict(request.schema)},
+                },
+                "temperature": 0,
+                "seed": _SEED,
+                "max_tokens": self._max_tokens,
             },
-            temperature=0,
-            seed=_SEED,
-            max_tokens=self._max_tokens,
         )
         return response.content
 

@@ -18,6 +18,7 @@ from connectors.caching_model import CachingChatModel
 from connectors.models import chat_model_from
 from flink_jobs.operators.clock import now_ms
 from flink_jobs.operators.definitions import Definitions
+from flink_jobs.operators.interpreter import settle_interpreter
 from flink_jobs.operators.keyed_store import KeyedStore
 from flink_jobs.operators.metrics import Metrics
 from flink_jobs.operators.model_calls import ModelCalls
@@ -72,6 +73,7 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
             state_ttl_ms=STATE_TTL_MS,
         )
         self._forget_at_ms = now_ms() + FORGET_INTERVAL_MS
+        settle_interpreter()
 
     def close(self) -> None:
         """End the model calls; a restored job asks again for what was in flight."""

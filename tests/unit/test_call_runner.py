@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from flink_jobs.operators.call_queue import Call, CallKey
-from flink_jobs.operators.call_runner import CallRunner, Finished
+from flink_jobs.operators.call_runner import STARTED_AT_ONCE, CallRunner, Finished
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import RetryableError, TerminalError
 from signalbox.routing.breaker import FIRST_OPEN_MS, TRIP_AFTER
@@ -217,3 +217,21 @@ def test_runner_probe_cancelled_another_call_probes() -> None:
         assert "b" in world.model.asked
 
     run(story, slots=8)
+
+
+def test_a_crowd_is_started_a_few_at_a_time() -> None:
+    """What starts hundreds of calls at once keeps the loop from its sockets; so the loop gets its turn in between."""
+
+    async def story(world: World) -> None:
+        crowd = 160
+        for number in range(crowd):
+            world.submit(f"later{number}", not_before_ms=1000)
+        world.now_ms = 1000
+        world.runner.pump()
+        seen = []
+        while world.runner.in_flight < crowd:
+            seen.append(world.runner.in_flight)
+            await asyncio.sleep(0)
+        assert seen == list(range(STARTED_AT_ONCE, crowd, STARTED_AT_ONCE))
+
+    run(story, slots=1000)
