@@ -73,7 +73,7 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
             state_ttl_ms=STATE_TTL_MS,
         )
         self._forget_at_ms = now_ms() + FORGET_INTERVAL_MS
-        settle_interpreter()
+        self._log = settle_interpreter()
 
     def close(self) -> None:
         """End the model calls; a restored job asks again for what was in flight."""
@@ -136,6 +136,8 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
 
     def _on_pulse(self, moment_ms: int) -> None:
         self._metrics.update()
+        if self._log is not None:
+            self._log.flush()
         if moment_ms >= self._forget_at_ms:
             self._forget_at_ms = moment_ms + FORGET_INTERVAL_MS
             self._router.forget_expired(moment_ms)
