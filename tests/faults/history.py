@@ -108,8 +108,11 @@ class History:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while any(consumer.position(one) < ends[one] for one in partitions):
             assert time.monotonic() < deadline, "the topics cannot be read to their ends"
-            for batch in consumer.poll(200, max_records=5000).values():
+            for partition, batch in consumer.poll(200, max_records=5000).items():
                 self.records += [self._stored(record) for record in batch]
+                # Noted with its records: a read that is given up must not be read again.
+                self._next[partition] = batch[-1].offset + 1
+                deadline = time.monotonic() + _PATIENCE_SECONDS
         for partition in partitions:
             self._next[partition] = consumer.position(partition)
 
