@@ -1,4 +1,4 @@
-"""`signalbox agents`: which agents are active, and how that changes."""
+"""`signalbox agents`: which agents are active, and whether a folder's definitions are right. Changes: `agents_change`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from signalbox.cli import session
+from signalbox.cli import agents_change, session
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import FLEET_FILE, load_agent, load_fleet
-from signalbox.errors import DefinitionError, UsageError
+from signalbox.errors import DefinitionError
 
 app = typer.Typer(no_args_is_help=True, help="List, validate, apply, remove agents.")
 
@@ -56,40 +56,8 @@ def validate(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(f"{folder}: fleet {fleet.name}, {len(fleet.agents)} agents, no problems")
 
 
-@app.command()
-def apply(folder: Folder, as_json: AsJson = False) -> None:
-    """Make a fleet's agents active beside those of other fleets; agents of the same name are replaced.
-
-    Their topics are created first. The running job takes the change up at each conversation's next message.
-    """
-    settings = session.load_settings()
-    fleet = load_fleet(folder)
-    before = session.read_active(settings)
-    try:
-        after = before.with_fleet(fleet)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    session.ensure_agent_topics(settings, fleet.agents)
-    if after.digest != before.digest:
-        session.publish_active(settings, after)
-    _report_change(before, after, as_json=as_json)
-
-
-@app.command()
-def remove(
-    name: Annotated[str, typer.Argument(help="The agent.")], as_json: AsJson = False
-) -> None:
-    """Take an agent out of the active set. Its topic and what is on it stay; `apply` brings it back."""
-    settings = session.load_settings()
-    before = session.read_active(settings)
-    try:
-        after = before.without(name)
-    except KeyError:
-        active = ", ".join(before.agents) or "none"
-        session.note(f"no agent {name!r} is active; active: {active}")
-        raise typer.Exit(1) from None
-    session.publish_active(settings, after)
-    _report_change(before, after, as_json=as_json)
+app.command("apply")(agents_change.apply)
+app.command("remove")(agents_change.remove)
 
 
 def problems_in(folder: Path) -> list[DefinitionError]:
@@ -124,26 +92,6 @@ def _warnings(fleet: Fleet) -> tuple[str, ...]:
         if kind not in answers
     ]
     return tuple(found)
-
-
-def _report_change(before: ActiveSet, after: ActiveSet, *, as_json: bool) -> None:
-    added = [name for name in after.agents if name not in before.agents]
-    removed = [name for name in before.agents if name not in after.agents]
-    changed = [
-        name
-        for name, definition in after.agents.items()
-        if name in before.agents and before.agents[name].digest != definition.digest
-    ]
-    if as_json:
-        change = {"added": added, "changed": changed, "removed": removed}
-        session.print_json({"definitions": after.digest, **change})
-        return
-    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
-        for name in names:
-            typer.echo(f"{verb} {name}")
-    if after.digest == before.digest:
-        typer.echo("already active, nothing changed")
-    session.note(f"definitions {after.digest}: {len(after.agents)} agents active")
 
 
 def _set_json(active: ActiveSet) -> dict[str, Any]:

@@ -145,9 +145,14 @@ def _apply(settings: Settings, fleet: str) -> tuple[str, ...]:
     active = session.read_active(settings)
     if fleet not in active.policies:
         loaded = load_fleet(_folder(fleet))
-        session.ensure_agent_topics(settings, loaded.agents)
-        active = active.with_fleet(loaded)
-        session.publish_active(settings, active)
+        moment = session.now()
+        change = session.change_registry(
+            settings,
+            lambda state: state.activated(state.active.with_fleet(loaded), removed_at=moment),
+            agents=loaded.agents,
+            moment=moment,
+        )
+        active = change.after.active
     return tuple(active.agents)
 
 

@@ -19,6 +19,7 @@ _SECRETS: Final = frozenset({"api_key", "password", "uri"})
 
 if TYPE_CHECKING:
     from connectors.broker import Broker
+    from connectors.registry import Change, Edit
 
 
 def load_settings() -> Settings:
@@ -58,19 +59,45 @@ def read_active(settings: Settings) -> ActiveSet:
     return read_active_set(open_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
 
 
-def publish_active(settings: Settings, active: ActiveSet) -> None:
-    """Make `active` the active definitions; returns once the broker has acknowledged them."""
-    from connectors.registry import publish  # noqa: PLC0415 (slow to import)
+def require_broker(settings: Settings) -> None:
+    """Make sure a broker answers, in seconds; a client that finds nobody tries for half a minute.
 
-    prefix = settings.kafka.topic_prefix
-    publish(open_broker(settings), active, topic_prefix=prefix, applied_at=now())
+    Raises:
+        BrokerError: none does; with the reason and what to do.
+    """
+    from connectors.broker import BrokerError  # noqa: PLC0415 (slow to import)
+    from connectors.topic_admin import complaint  # noqa: PLC0415 (slow to import)
+
+    servers = settings.kafka.servers
+    if (reason := complaint(servers, security=settings.kafka.security)) is not None:
+        msg = (
+            f"no broker answers at {servers} ({reason}); start one with `signalbox up`, "
+            "or name yours in SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS"
+        )
+        raise BrokerError(msg)
+
+
+def change_registry(
+    settings: Settings, edit: Edit, *, agents: Iterable[str] = (), moment: datetime | None = None
+) -> Change:
+    """Change the registry by `edit`, the task topics of `agents` made first; see `connectors.registry.change_registry`."""
+    from connectors.registry import change_registry as change  # noqa: PLC0415 (slow to import)
+
+    return change(
+        open_broker(settings),
+        edit,
+        topic_prefix=settings.kafka.topic_prefix,
+        applied_at=moment or now(),
+        prepare=lambda _: ensure_agent_topics(settings, agents),
+    )
 
 
 def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
     """Create the task topics of `agents` that are missing."""
     from connectors.topic_admin import ensure_topics_of  # noqa: PLC0415 (slow to import)
 
-    ensure_topics_of(settings.kafka, agents, fixed=False)
+    if names := tuple(agents):
+        ensure_topics_of(settings.kafka, names, fixed=False)
 
 
 def now() -> datetime:

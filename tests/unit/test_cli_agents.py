@@ -26,7 +26,7 @@ output:
   type: text.written
   description: The text.
   schema: {type: object}
-handler: {python: "agents.sdr.writer:write"}
+handler: {python: "agents.sdr.send_email:send"}
 """
 
 
@@ -48,13 +48,16 @@ def topics(monkeypatch) -> list[str]:
     monkeypatch.setattr(
         session, "ensure_agent_topics", lambda _, agents: done.extend(f"topic {a}" for a in agents)
     )
-    publish = session.publish_active
+    monkeypatch.setattr(session, "require_broker", lambda _: None)
+    change = session.change_registry
 
-    def published(settings, active):
-        publish(settings, active)
-        done.append(f"registry {sorted(read_active_set(broker, topic_prefix='').agents)}")
+    def changed(settings, edit, **options):
+        made = change(settings, edit, **options)
+        if made.before != made.after:
+            done.append(f"registry {sorted(read_active_set(broker, topic_prefix='').agents)}")
+        return made
 
-    monkeypatch.setattr(session, "publish_active", published)
+    monkeypatch.setattr(session, "change_registry", changed)
     return done
 
 
