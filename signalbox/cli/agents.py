@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from signalbox.cli import agents_change, session
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import FLEET_FILE, load_agent, load_fleet
 from signalbox.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from signalbox.local_stack.agent_status import AgentStatus
 
 app = typer.Typer(no_args_is_help=True, help="List, validate, apply, remove agents.")
 
@@ -20,19 +24,19 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {F
 
 @app.command("list")
 def list_agents(as_json: AsJson = False) -> None:
-    """List the active agents, as the registry has them."""
+    """List the active agents, as the registry has them, and those that were removed and still work off tasks."""
     settings = session.load_settings()
-    active = session.read_active(settings)
+    session.require_broker(settings)
+    state, statuses = session.read_agents(settings)
     if as_json:
-        session.print_json(_set_json(active))
+        session.print_json(_set_json(state.active, statuses))
         return
-    if not active.agents:
+    if not statuses:
         session.note("no agent is active; next: signalbox agents apply agent_definitions/sdr")
         return
-    width = max(len(name) for name in active.agents)
-    for name, definition in active.agents.items():
-        summary = definition.description.splitlines()[0].partition(". ")[0]
-        typer.echo(f"{name:<{width}}  {active.fleet_of[name]:<8}  {definition.digest}  {summary}")
+    width = max(len(one.name) for one in statuses)
+    for one in statuses:
+        typer.echo(f"{one.name:<{width}}  {one.fleet:<8}  {one.digest}  {_told(one, state.active)}")
 
 
 @app.command()
@@ -94,7 +98,17 @@ def _warnings(fleet: Fleet) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _set_json(active: ActiveSet) -> dict[str, Any]:
+def _told(status: AgentStatus, active: ActiveSet) -> str:
+    if not status.is_active:
+        return f"(removed, {status.backlog}) is working off its tasks"
+    summary = active.agents[status.name].description.splitlines()[0].partition(". ")[0]
+    if status.is_current:
+        return summary
+    return f"(running {', '.join(status.running)}) {summary}"
+
+
+def _set_json(active: ActiveSet, statuses: Sequence[AgentStatus]) -> dict[str, Any]:
+    by_name = {status.name: status for status in statuses}
     return {
         "definitions": active.digest,
         "agents": [
@@ -102,10 +116,16 @@ def _set_json(active: ActiveSet) -> dict[str, Any]:
                 "name": name,
                 "fleet": active.fleet_of[name],
                 "digest": definition.digest,
+                "running": list(by_name[name].running),
                 "description": definition.description,
                 "answers_with": definition.output.type,
             }
             for name, definition in active.agents.items()
+        ],
+        "draining": [
+            {"name": one.name, "fleet": one.fleet, "digest": one.digest, "backlog": one.backlog}
+            for one in statuses
+            if not one.is_active
         ],
     }
 

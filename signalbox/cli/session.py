@@ -20,6 +20,8 @@ _SECRETS: Final = frozenset({"api_key", "password", "uri"})
 if TYPE_CHECKING:
     from connectors.broker import Broker
     from connectors.registry import Change, Edit
+    from signalbox.definitions.registry_state import RegistryState
+    from signalbox.local_stack.agent_status import AgentStatus
 
 
 def load_settings() -> Settings:
@@ -57,6 +59,18 @@ def read_active(settings: Settings) -> ActiveSet:
 
     prefix = settings.kafka.topic_prefix
     return read_active_set(open_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
+
+
+def read_agents(settings: Settings) -> tuple[RegistryState, tuple[AgentStatus, ...]]:
+    """Return what the registry says, and how each agent is as its processes say."""
+    from connectors.heartbeats import recent_heartbeats  # noqa: PLC0415 (slow to import)
+    from connectors.registry import read_registry  # noqa: PLC0415 (slow to import)
+    from signalbox.local_stack.agent_status import agent_statuses  # noqa: PLC0415 (slow to import)
+
+    prefix = settings.kafka.topic_prefix
+    broker = open_broker(settings)
+    state = read_registry(broker, topic_prefix=prefix).state
+    return state, agent_statuses(state, recent_heartbeats(broker, prefix, now()), {})
 
 
 def require_broker(settings: Settings) -> None:
