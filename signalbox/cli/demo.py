@@ -143,7 +143,7 @@ def _stack(settings: Settings) -> Iterator[None]:
 def _apply(settings: Settings, fleet: str) -> tuple[str, ...]:
     """Make sure the fleet is active, also on a stack that was started without it; return all active agents."""
     active = session.read_active(settings)
-    if fleet not in active.policies:
+    if fleet not in active.fleet_of.values():
         loaded = load_fleet(_folder(fleet))
         moment = session.now()
         change = session.change_registry(

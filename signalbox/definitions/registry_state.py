@@ -36,7 +36,7 @@ class RegistryState:
     def activated(
         self, after: ActiveSet, *, removed_at: datetime, backlog: BacklogPolicy = "drain"
     ) -> Self:
-        """Return the state with `after` active; what was active and is no longer is retired.
+        """Return the state with `after` active; what was active and is no longer is retired, and its fleet's policy kept.
 
         Args:
             after: the new active set.
@@ -58,7 +58,13 @@ class RegistryState:
                     backlog=backlog,
                     removed_at=removed_at,
                 )
-        return type(self)(after, retired)
+        return type(self)(self._with_policies_of(after, retired), retired)
+
+    def _with_policies_of(self, after: ActiveSet, retired: Mapping[str, Retirement]) -> ActiveSet:
+        # What removed agents still answer completes, and is bounded, as their fleet says.
+        needed = {*after.fleet_of.values(), *(retirement.fleet for retirement in retired.values())}
+        known = {**after.policies, **self.active.policies, **after.policies}
+        return after.with_policies({name: one for name, one in known.items() if name in needed})
 
     def retired_with(self, name: str, backlog: BacklogPolicy) -> Self:
         """Return the state with another policy for an agent that is retired already.

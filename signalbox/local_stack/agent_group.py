@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from agents.exit_codes import EXIT_DRAINED, EXIT_RENEWED
-from connectors.broker import Broker, BrokerError
+from connectors.broker import BrokerError
 from connectors.topic_admin import ensure_topics_of
 from connectors.topic_lag import agents_with_backlog
 from signalbox.contracts.registry import Retirement
@@ -24,6 +25,31 @@ STOP_SECONDS: Final = 8.0
 BACKLOGS_EVERY_SECONDS: Final = 10.0
 
 
+@dataclass(frozen=True)
+class AgentMeans:
+    """What the group does with the world.
+
+    Args:
+        spec: how to run an agent's process.
+        make_topic: makes the topic of an agent's tasks, where it is missing.
+        with_backlog: asks which of some agents have tasks waiting.
+    """
+
+    spec: Callable[[str], ProcessSpec]
+    make_topic: Callable[[str], object]
+    with_backlog: Callable[[Collection[str]], frozenset[str]]
+
+    @classmethod
+    def of(cls, layout: Layout) -> Self:
+        """Return those of a stack."""
+        kafka = layout.settings.kafka
+        return cls(
+            spec=partial(_spec, layout),
+            make_topic=lambda name: ensure_topics_of(kafka, [name], fixed=False),
+            with_backlog=partial(agents_with_backlog, kafka),
+        )
+
+
 class AgentGroup:
     """Agents as children, as `agent_registry` has them.
 
@@ -31,26 +57,23 @@ class AgentGroup:
     have been down meanwhile, another process is started for it.
 
     Args:
-        layout: settings and where logs go.
-        broker: where the registry is.
+        registered: the registry.
+        means: how processes are started, and what is asked of the broker.
         say: told what happens.
-        with_backlog: asks which of some agents have tasks waiting.
         now: a monotonic clock, seconds.
     """
 
     def __init__(
         self,
-        layout: Layout,
-        broker: Broker,
+        registered: RegisteredAgents,
+        means: AgentMeans,
         say: Callable[[str | None], None],
         *,
-        with_backlog: Callable[[Collection[str]], frozenset[str]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._layout = layout
-        self._registered = RegisteredAgents(broker, layout.settings)
+        self._registered = registered
+        self._means = means
         self._say = say
-        self._with_backlog = with_backlog or partial(agents_with_backlog, layout.settings.kafka)
         self._now = now
         self._active: dict[str, Child] = {}
         self._leaving: dict[str, Child] = {}
@@ -120,7 +143,7 @@ class AgentGroup:
 
     def _begin(self, name: str) -> None:
         # `up` and `agents apply` make the topic too; an agent from elsewhere must not crash for want of it.
-        ensure_topics_of(self._layout.settings.kafka, [name], fixed=False)
+        self._means.make_topic(name)
         former = self._leaving.pop(name, None)
         if former is not None and former.has_ended():
             former.stop()
@@ -141,7 +164,7 @@ class AgentGroup:
         if not absent or self._now() < self._look_at:
             return
         self._look_at = self._now() + BACKLOGS_EVERY_SECONDS
-        for name in sorted(self._with_backlog(absent)):
+        for name in sorted(self._means.with_backlog(absent)):
             self._leaving[name] = self._started(name)
             self._say(f"agent {name} is removed and tasks wait for it")
 
@@ -149,17 +172,18 @@ class AgentGroup:
         child = Child(
             f"agent {name}",
             "agent",
-            partial(self._spec, name),
+            partial(self._means.spec, name),
             renewal_codes=frozenset({EXIT_RENEWED}),
         )
         child.start()
         return child
 
-    def _spec(self, name: str) -> ProcessSpec:
-        return ProcessSpec(
-            name=f"agent {name}",
-            argv=(sys.executable, "-m", "agents", name),
-            log_path=self._layout.logs / f"agent-{name}.log",
-            environ=self._layout.environ(),
-            stop_seconds=STOP_SECONDS,
-        )
+
+def _spec(layout: Layout, name: str) -> ProcessSpec:
+    return ProcessSpec(
+        name=f"agent {name}",
+        argv=(sys.executable, "-m", "agents", name),
+        log_path=layout.logs / f"agent-{name}.log",
+        environ=layout.environ(),
+        stop_seconds=STOP_SECONDS,
+    )

@@ -18,7 +18,7 @@ from connectors.kafka import KafkaBroker
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
 from signalbox.local_stack import sql_gateway, state_file
-from signalbox.local_stack.agent_group import AgentGroup
+from signalbox.local_stack.agent_group import AgentGroup, AgentMeans
 from signalbox.local_stack.checkpoints import holds_state, remove_outdated
 from signalbox.local_stack.child import Child
 from signalbox.local_stack.core_group import CoreGroup
@@ -28,6 +28,7 @@ from signalbox.local_stack.job_stop import stop_job
 from signalbox.local_stack.jobs import job_plans
 from signalbox.local_stack.layout import Layout
 from signalbox.local_stack.provisioning import make_deleted_topics_again, provision
+from signalbox.local_stack.registered_agents import RegisteredAgents
 from signalbox.local_stack.sources import source_children
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
 
@@ -66,7 +67,8 @@ class Supervisor:
         self._stopping = threading.Event()
         self._rest = FlinkRest(layout.cluster.rest_url)
         self._broker_client = KafkaBroker.of(layout.settings.kafka)
-        self._agents = AgentGroup(layout, self._broker_client, self._say)
+        registered = RegisteredAgents(self._broker_client, layout.settings)
+        self._agents = AgentGroup(registered, AgentMeans.of(layout), self._say)
         self._core = CoreGroup(layout, is_ours="cluster" in parts)
         self._sources = source_children(layout) if "sources" in parts else []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
