@@ -23,6 +23,7 @@ from signalbox.definitions.specs import AgentDefinition
 from signalbox.errors import ConfigurationError, SignalboxError
 
 _RETRY_SECONDS: Final = 1.0
+_FOR_ROUTING_ONLY: Final = frozenset({"description", "examples", "handoffs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,19 @@ class RegistryWatch:
 
     def _needs_new_process(self, definition: AgentDefinition) -> bool:
         # Python reads code once: what a changed definition names may have changed with it.
-        changed = self._taken is not None and self._taken.definition.digest != definition.digest
-        return changed and runs_code(definition)
+        if self._taken is None or not runs_code(definition):
+            return False
+        return _of_the_work(self._taken.definition) != _of_the_work(definition)
 
     def _serving(self, definition: AgentDefinition, definitions: str) -> Serving:
         if self._taken is not None and self._taken.definition.digest == definition.digest:
             return replace(self._taken, definitions=definitions, retired=None)
         return Serving.of(definition, self._handlers(definition), definitions=definitions)
+
+
+def _of_the_work(definition: AgentDefinition) -> dict[str, Any]:
+    """Return what of a definition concerns the work; the rest is the orchestrator's."""
+    return {k: v for k, v in definition.as_json().items() if k not in _FOR_ROUTING_ONLY}
 
 
 async def _cannot_run(task: Task, context: Context) -> HandlerResult:

@@ -109,6 +109,25 @@ def test_watch_change_with_code_asks_for_a_new_process(handler: dict[str, object
     assert (process.renewals, len(process.served)) == (1, 2)
 
 
+def test_watch_change_of_what_only_routing_reads_keeps_the_process() -> None:
+    """Another description, example or allowlist pauses nobody's work."""
+    process = Process()
+    process.publish(agent("worker", ["lead"], handler=PYTHON))
+    process.publish(
+        agent(
+            "worker",
+            ["lead"],
+            handler=PYTHON,
+            description="In other words.",
+            examples=["One."],
+            handoffs=["other"],
+        )
+    )
+
+    assert (process.renewals, len(process.served)) == (0, 2)
+    assert process.served[1].definition.description == "In other words."
+
+
 def test_watch_change_whose_code_is_not_there_keeps_the_old_definition() -> None:
     """The process neither ends nor serves it; the next good one is taken up."""
     process = Process()
