@@ -16,6 +16,7 @@ ALIVE: Final = timedelta(seconds=15)
 
 _LOOKED_AT: Final = 2_000
 _POLL_SECONDS: Final = 0.5
+_EMPTY_POLLS: Final = 10
 
 
 def recent_agents(broker: Broker, topic_prefix: str, now: datetime) -> frozenset[str]:
@@ -45,8 +46,12 @@ def recent_heartbeats(broker: Broker, topic_prefix: str, now: datetime) -> tuple
         for partition in partitions:
             reader.seek(partition, max(0, ends[partition] - _LOOKED_AT))
         found: dict[tuple[str, str], Heartbeat] = {}
-        while any(reader.position(partition) < ends[partition] for partition in partitions):
-            for record in reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_LOOKED_AT):
+        patience = _EMPTY_POLLS
+        while patience and any(reader.position(p) < ends[p] for p in partitions):
+            records = reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_LOOKED_AT)
+            # A broker that goes away now gives no error, only nothing.
+            patience = _EMPTY_POLLS if records else patience - 1
+            for record in records:
                 if (beat := _read(record.value)) is not None:
                     found[beat.agent, beat.instance] = beat
         return tuple(found[key] for key in sorted(found) if now - found[key].at < ALIVE)
