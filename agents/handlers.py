@@ -47,6 +47,12 @@ def handler_from(
     raise ConfigurationError(msg)
 
 
+def runs_code(definition: AgentDefinition) -> bool:
+    """Say whether the handler is, or may call, a Python function."""
+    spec = definition.handler
+    return spec.python is not None or (spec.prompt is not None and spec.prompt.embedded is not None)
+
+
 def python_handler(reference: str, *, packages: tuple[str, ...] = ALLOWED_PACKAGES) -> Handler:
     """Import `package.module:function` and make a handler of it.
 
@@ -62,8 +68,8 @@ def python_handler(reference: str, *, packages: tuple[str, ...] = ALLOWED_PACKAG
         raise ConfigurationError(msg)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        msg = f"handler {reference!r} cannot be imported: {error}"
+    except Exception as error:  # whatever a module of somebody's raises while it is read
+        msg = f"handler {reference!r} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigurationError(msg) from error
     function = getattr(module, function_name, None)
     if not inspect.isfunction(function) or function.__module__.split(".")[0] not in packages:

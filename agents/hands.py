@@ -18,8 +18,11 @@ from agents.settle import Again, Attempt, Settled, give_up, settle
 from agents.task import Context, Task
 from agents.workload import Start, Workload
 from connectors.broker import Partition
+from signalbox.contracts.dead_letter import DeadLetterReason
 
 KILLED: Final = "the process ended during its last attempt"
+REMOVED: Final = "the agent was removed while this task waited for it"
+_ANY_TIME_MS: Final = 2**63
 
 ContextFactory = Callable[[Attempt, Serving], Context]
 
@@ -76,14 +79,17 @@ class Hands:
                 task.cancel()
 
     def start_what_may(self) -> None:
-        """Start items until all hands are full or nothing may start."""
+        """Start items until all hands are full or nothing may start; of a removed agent without a drain, end them all."""
+        if self._turns_away:
+            self._turn_away_all()
+            return
         limit = self.serving.definition.limits.max_concurrent
         while len(self._running) + self._work.noting < limit:
             item = self._next_item()
             if item is None:
                 return
             if self._work.starts_before(item) >= self.serving.definition.limits.max_attempts:
-                self._give_up(item)
+                self._give_up(item, "handler_failed", KILLED)
             elif self._work.is_suspect(item) and item is not self._alone:
                 self._alone = item
             elif (start := self._work.begin(item)) is not None:
@@ -104,14 +110,36 @@ class Hands:
         self._is_alone_begun = True
         return item
 
-    def _give_up(self, item: Item) -> None:
+    @property
+    def _turns_away(self) -> bool:
+        return self.serving.retired == "dead-letter"
+
+    def _turn_away_all(self) -> None:
+        alone, is_begun = self._alone, self._is_alone_begun
+        self._alone, self._is_alone_begun = None, False
+        waits = alone if alone is not None and not is_begun else None
+        while waits is not None or (waits := self._work.take(_ANY_TIME_MS)) is not None:
+            self._turn_away(waits)
+            waits = None
+
+    def _turn_away(self, item: Item) -> None:
+        if self._work.is_ours(item):
+            self._give_up(item, "agent_removed", REMOVED)
+        else:
+            self._work.leave(item)
+
+    def _give_up(self, item: Item, reason: DeadLetterReason, detail: str) -> None:
         now_ms = self._clock.now_ms()
         attempt = Attempt(item.record, item.envelope, self._work.starts_before(item), now_ms)
-        end = give_up(self.serving, self._topics, attempt, "handler_failed", KILLED, now_ms)
+        end = give_up(self.serving, self._topics, attempt, reason, detail, now_ms)
         self._finish(item, attempt, end)
 
     def run(self, start: Start) -> None:
         """Run the handler of a counted start."""
+        if self._turns_away:
+            # Counted, noted with a commit, and not begun when the agent was removed.
+            self._turn_away(start.item)
+            return
         task = asyncio.get_running_loop().create_task(self._handle(start, self.serving))
         self._running[task] = start.item
         self.counters.active = len(self._running)

@@ -67,6 +67,18 @@ class Intake:
             lambda: Standing(consumer.committed(partitions), consumer.end_offsets(partitions))
         )
 
+    async def is_at_end(self, partitions: frozenset[Partition]) -> bool:
+        """Ask whether `partitions` are ours and all that is on them now was polled. Raises BrokerError."""
+        consumer = self._opened()
+
+        def look() -> bool:
+            if consumer.assignment() != partitions:
+                return False
+            ends = consumer.end_offsets(partitions)
+            return all(consumer.position(partition) >= end for partition, end in ends.items())
+
+        return await self._run(look)
+
     async def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Read each partition from that offset next."""
         consumer = self._opened()

@@ -1,4 +1,8 @@
-"""One agent process: waits for its definition on `agent_registry`, serves it, follows changes, drains on SIGTERM."""
+"""One agent process: waits for its definition on `agent_registry`, serves it, follows changes, drains on SIGTERM.
+
+A change that runs no code of ours (a prompt, an endpoint, limits) is taken up between two tasks; one that does ends the
+process when its work is done, for a new one. A removed agent works off what its topic holds, or turns it away.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,19 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from agents.clock import Clock, SystemClock, moment
+from agents.exit_codes import EXIT_DRAINED, EXIT_FENCED, EXIT_RENEWED
 from agents.handlers import handler_from
 from agents.hands import ContextFactory
 from agents.heartbeat import HeartbeatSender
 from agents.intake import Intake
 from agents.ledger import Ledger
+from agents.registry_watch import Ears, RegistryWatch
 from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
 from agents.settle import Attempt, status_message
@@ -27,27 +32,22 @@ from agents.task import Context, Handler
 from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
 from connectors.models import chat_model_from
-from connectors.registry import follow_active_set
 from connectors.smtp import SmtpServer
 from connectors.website import WebsiteReader
 from signalbox.contracts.heartbeat import Heartbeat
-from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition
-from signalbox.errors import ConfigurationError, SignalboxError
+from signalbox.errors import SignalboxError
 from signalbox.settings import Settings
 
 _HANDLER_THREADS: Final = 64
-_RETRY_FOLLOW_SECONDS: Final = 1.0
-
-EXIT_DRAINED: Final = 0
-EXIT_FENCED: Final = 3
 
 
 class AgentProcess:
     """Agent `name` in this process.
 
     `instance` tells processes of one agent apart and is stable over restarts. `handlers` builds what a definition
-    names; give another one to serve functions from packages of your own.
+    names; give another one to serve functions from packages of your own. A removed agent ends once nothing waits for it,
+    or stays, with `ends_when_removed` false, where something would only start it again.
     """
 
     def __init__(
@@ -58,36 +58,42 @@ class AgentProcess:
         *,
         instance: str = "0",
         handlers: Callable[[AgentDefinition], Handler] = handler_from,
+        ends_when_removed: bool = True,
     ) -> None:
         self._name = name
         self._instance = instance
-        self._handlers = handlers
         self._broker = broker
         self._settings = settings
         self._topics = AgentTopics.of(name, settings.kafka.topic_prefix)
         self._group = f"{settings.kafka.group_prefix}agent_{name}"
+        self._ends_when_removed = ends_when_removed
+        self._exit_code = EXIT_DRAINED
         self._clock: Clock = SystemClock()
         self._log = structlog.get_logger().bind(agent=name)
         self._stopped = threading.Event()
         self._served: asyncio.Queue[Serving | None] = asyncio.Queue()
-        self._taken: Serving | None = None
+        self._watch = RegistryWatch(
+            name, broker, settings.kafka.topic_prefix, handlers, self._stopped
+        )
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
     async def run(self) -> int:
-        """Serve until SIGTERM, SIGINT or the agent's removal; return the exit code."""
+        """Serve until SIGTERM, SIGINT, the agent's end after its removal, or a change of its code; return the exit code."""
         loop = asyncio.get_running_loop()
         # Plain functions run in threads: the default of cpu + 4 would be a second, hidden limit.
         loop.set_default_executor(ThreadPoolExecutor(_HANDLER_THREADS, "handler"))
-        following = threading.Thread(
-            target=self._follow, args=(loop,), name="registry", daemon=True
+        self._watch.start(
+            Ears(
+                serve=lambda serving: self._tell(loop, self._served.put_nowait, serving),
+                renew=lambda: self._tell(loop, self._renew),
+            )
         )
-        following.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         self._log.info("agent.waiting", reason="for its definition on the registry")
         serving = await self._served.get()
         if serving is None:
-            return EXIT_DRAINED
+            return self._exit_code
         chat_model = chat_model_from(self._settings.model)
         producer = await loop.run_in_executor(None, self._broker.producer)
         try:
@@ -98,8 +104,22 @@ class AgentProcess:
             with suppress(SignalboxError):  # the last heartbeat may be lost
                 await loop.run_in_executor(None, producer.close)
 
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Any
+    ) -> None:
+        if not self._stopped.is_set():
+            loop.call_soon_threadsafe(call, *arguments)
+
     def _stop(self) -> None:
         self._log.info("agent.draining")
+        self._exit_code = EXIT_DRAINED
+        self._end()
+
+    def _renew(self) -> None:
+        self._exit_code = EXIT_RENEWED
+        self._end()
+
+    def _end(self) -> None:
         self._stopped.set()
         self._served.put_nowait(None)
 
@@ -111,6 +131,7 @@ class AgentProcess:
             topics=self._topics,
             contexts=self._contexts(chat_model, producer),
             clock=self._clock,
+            ends_when_empty=self._ends_when_removed,
         )
         limits = serving.definition.limits
         self._log.info(
@@ -126,7 +147,7 @@ class AgentProcess:
             lambda: self._observe(runner),
         )
         heartbeats.beat()
-        watching = asyncio.create_task(self._watch(runner))
+        watching = asyncio.create_task(self._follow(runner))
         try:
             await runner.run()
         except FencedError as error:
@@ -135,12 +156,18 @@ class AgentProcess:
         finally:
             watching.cancel()
             heartbeats.stop()
-        return EXIT_DRAINED
+        return self._exit_code
 
-    async def _watch(self, runner: Runner) -> None:
-        while (serving := await self._served.get()) is not None:
-            runner.switch(serving)
-        runner.stop()
+    async def _follow(self, runner: Runner) -> None:
+        while True:
+            serving = await self._served.get()
+            if serving is not None:
+                runner.switch(serving)
+            elif self._exit_code == EXIT_RENEWED:
+                # Nobody is in a hurry: whatever runs ends within its own timeout, and is not done twice.
+                runner.stop(patience_ms=None)
+            else:
+                runner.stop()
 
     def _observe(self, runner: Runner) -> Heartbeat:
         counters = runner.counters
@@ -152,6 +179,8 @@ class AgentProcess:
             handled=counters.handled,
             failed=counters.failed,
             definitions=runner.serving.definitions,
+            digest=runner.serving.definition.digest,
+            draining=runner.serving.retired is not None,
             at=moment(self._clock),
         )
 
@@ -207,41 +236,3 @@ class AgentProcess:
                 self._log.warning("record.missed", topic=record.topic, detail=str(error))
 
         return self._aside.submit(send)
-
-    # the registry, in its own thread
-
-    def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._follow_once(loop)
-            except SignalboxError as error:
-                self._log.warning("registry.unreadable", detail=str(error))
-                self._stopped.wait(_RETRY_FOLLOW_SECONDS)
-
-    def _follow_once(self, loop: asyncio.AbstractEventLoop) -> None:
-        prefix = self._settings.kafka.topic_prefix
-        for active in follow_active_set(
-            self._broker, topic_prefix=prefix, is_stopped=self._stopped.is_set
-        ):
-            self._take(loop, active)
-
-    def _take(self, loop: asyncio.AbstractEventLoop, active: ActiveSet) -> None:
-        definition = active.agents.get(self._name)
-        if definition is None:
-            if self._taken is not None:
-                self._log.info("agent.removed")
-                loop.call_soon_threadsafe(self._stop)
-            return
-        try:
-            serving = self._serving(definition, active.digest)
-        except (ConfigurationError, ValueError) as error:
-            # With an old definition in service that one goes on; without one the process waits for a better one.
-            self._log.error("definition.unusable", digest=definition.digest, detail=str(error))
-            return
-        self._taken = serving
-        loop.call_soon_threadsafe(self._served.put_nowait, serving)
-
-    def _serving(self, definition: AgentDefinition, definitions: str) -> Serving:
-        if self._taken is not None and self._taken.definition.digest == definition.digest:
-            return replace(self._taken, definitions=definitions)
-        return Serving.of(definition, self._handlers(definition), definitions=definitions)

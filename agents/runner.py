@@ -17,6 +17,7 @@ from agents.hands import ContextFactory, Counters, Hands
 from agents.intake import Intake, Polled
 from agents.ledger import Entry, Ledger
 from agents.serving import AgentTopics, Serving
+from agents.working_off import WorkingOff
 from agents.workload import Batch, Workload
 from connectors.broker import BrokerError, Membership, Partition, RebalancedError
 from signalbox.errors import SignalboxError
@@ -31,7 +32,10 @@ DRAIN_MS: Final = 15_000
 
 
 class Runner:
-    """One agent process's work. `run` returns after `stop`, when all that ran is committed."""
+    """One agent process's work. `run` returns after `stop`, when all that ran is committed.
+
+    Of a removed agent it also returns once nothing waits for it any more, if `ends_when_empty`.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Runner:
         contexts: ContextFactory,
         clock: Clock,
         max_poll_records: int = 100,
+        ends_when_empty: bool = True,
     ) -> None:
         self._intake = intake
         self._ledger = ledger
@@ -62,6 +67,9 @@ class Runner:
         self._alarms = Alarms(clock, self._wake.set)
         self._is_membership_doubted = False
         self._refused_commits = 0
+        self._ends_when_empty = ends_when_empty
+        self._working_off = WorkingOff(intake, clock, self._wake.set, self._log)
+        self._working_off.begin(serving.retired)
 
     @property
     def serving(self) -> Serving:
@@ -73,17 +81,22 @@ class Runner:
         """What was done so far."""
         return self._hands.counters
 
-    def stop(self) -> None:
-        """Drain: start nothing more, finish what runs, commit, return."""
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._clock.call_at(self._clock.now_ms() + DRAIN_MS, self._hands.cancel)
+    def stop(self, patience_ms: int | None = DRAIN_MS) -> None:
+        """Drain: start nothing more, finish what runs, commit, return.
+
+        Args:
+            patience_ms: how long to wait for running handlers; None as long as their own timeouts let them.
+        """
+        self._is_stopping = True
+        if patience_ms is not None:
+            self._clock.call_at(self._clock.now_ms() + patience_ms, self._hands.cancel)
         self._wake.set()
 
     def switch(self, serving: Serving) -> None:
         """Serve a changed definition from the next start on; what runs ends under the old one."""
         if serving.definition.digest != self.serving.definition.digest:
             self._log.info("definition.switched", digest=serving.definition.digest)
+        self._working_off.begin(serving.retired)
         self._hands.serving = serving
         self._wake.set()
 
@@ -103,6 +116,7 @@ class Runner:
             while not self._is_drained():
                 await self._take_polled()
                 await self._take_committed()
+                await self._end_if_empty()
                 if not self._is_stopping:
                     self._hands.start_what_may()
                 self._poll_if_useful()
@@ -110,6 +124,15 @@ class Runner:
                 await self._sleep()
         finally:
             await self._close()
+
+    async def _end_if_empty(self) -> None:
+        is_idle = not (self._poll or self._polled or self._commit or self._hands.are_busy)
+        if not self._working_off.is_to_be_asked or not is_idle or self._work.held:
+            return
+        if self._membership is None or not await self._working_off.has_just_ended(self._assignment):
+            return
+        if self._ends_when_empty:
+            self.stop()
 
     def _is_drained(self) -> bool:
         is_busy = (
@@ -277,6 +300,7 @@ class Runner:
 
     async def _close(self) -> None:
         self._alarms.clear()
+        self._working_off.stop()
         self._hands.cancel()
         if self._poll is not None:
             await asyncio.wait([self._poll])

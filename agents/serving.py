@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.task import Handler
+from signalbox.contracts.registry import BacklogPolicy
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.topics import AGENT_HEARTBEATS, AGENT_MESSAGES, AGENT_MESSAGES_DLQ, agent_tasks
@@ -32,13 +33,18 @@ class AgentTopics:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A definition in service. `definitions` is the digest of the set it came with."""
+    """A definition in service.
+
+    `definitions` is the digest of the set it came with. `retired`: the agent was removed, and what becomes of the tasks
+    that wait for it.
+    """
 
     definition: AgentDefinition
     handler: Handler
     input_contract: Contract
     output_contract: Contract
     definitions: str
+    retired: BacklogPolicy | None = None
 
     @classmethod
     def of(cls, definition: AgentDefinition, handler: Handler, *, definitions: str = "") -> Serving:

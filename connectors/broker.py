@@ -145,6 +145,9 @@ class GroupConsumer(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Read from `offset` next."""
 
+    def position(self, partition: Partition) -> int:
+        """Return the offset that is read next; behind a transaction's markers it is that of the next record."""
+
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Return no records of these until resumed; membership stays."""
 

@@ -16,6 +16,7 @@ ALIVE: Final = timedelta(seconds=15)
 
 _LOOKED_AT: Final = 2_000
 _POLL_SECONDS: Final = 0.5
+_EMPTY_POLLS: Final = 10
 
 
 def recent_agents(broker: Broker, topic_prefix: str, now: datetime) -> frozenset[str]:
@@ -24,29 +25,42 @@ def recent_agents(broker: Broker, topic_prefix: str, now: datetime) -> frozenset
     Raises:
         BrokerError: the broker does not answer.
     """
+    return frozenset(
+        f"{beat.agent}/{beat.instance}" for beat in recent_heartbeats(broker, topic_prefix, now)
+    )
+
+
+def recent_heartbeats(broker: Broker, topic_prefix: str, now: datetime) -> tuple[Heartbeat, ...]:
+    """Return the newest heartbeat of every process that is alive, by agent and instance; empty without a topic.
+
+    Raises:
+        BrokerError: the broker does not answer.
+    """
     reader = broker.log_reader()
     try:
         partitions = reader.partitions(full_name(topic_prefix, AGENT_HEARTBEATS))
         if not partitions:
-            return frozenset()
+            return ()
         reader.assign(partitions)
         ends = reader.end_offsets(partitions)
         for partition in partitions:
             reader.seek(partition, max(0, ends[partition] - _LOOKED_AT))
-        found: set[str] = set()
-        while batch := reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_LOOKED_AT):
-            found.update(_name(record.value, now) or "" for record in batch)
-            if all(reader.position(partition) >= ends[partition] for partition in partitions):
-                break
-        return frozenset(found - {""})
+        found: dict[tuple[str, str], Heartbeat] = {}
+        patience = _EMPTY_POLLS
+        while patience and any(reader.position(p) < ends[p] for p in partitions):
+            records = reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_LOOKED_AT)
+            # A broker that goes away now gives no error, only nothing.
+            patience = _EMPTY_POLLS if records else patience - 1
+            for record in records:
+                if (beat := _read(record.value)) is not None:
+                    found[beat.agent, beat.instance] = beat
+        return tuple(found[key] for key in sorted(found) if now - found[key].at < ALIVE)
     finally:
         reader.close()
 
 
-def _name(value: bytes | None, now: datetime) -> str | None:
+def _read(value: bytes | None) -> Heartbeat | None:
     try:
-        heartbeat = Heartbeat.model_validate_json(value or b"")
+        return Heartbeat.model_validate_json(value or b"")
     except ValidationError:
         return None
-    is_alive = now - heartbeat.at < ALIVE
-    return f"{heartbeat.agent}/{heartbeat.instance}" if is_alive else None

@@ -126,6 +126,10 @@ class KafkaGroupConsumer:
         """Read from `offset` next."""
         self._consumer.seek(TopicPartition(*partition), offset)
 
+    def position(self, partition: Partition) -> int:
+        """Return the offset that is read next."""
+        return _position(self._consumer, partition)
+
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Return no records of these until resumed; membership stays."""
         self._consumer.pause(*(TopicPartition(*partition) for partition in partitions))
@@ -170,11 +174,7 @@ class KafkaLogReader:
 
     def position(self, partition: Partition) -> int:
         """Return the offset that is read next."""
-        with errors_translated():
-            position = self._consumer.position(
-                TopicPartition(*partition), timeout_ms=_CALL_TIMEOUT_MS
-            )
-        return int(position or 0)
+        return _position(self._consumer, partition)
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Read from `offset` next."""
@@ -188,6 +188,12 @@ class KafkaLogReader:
         """Let go of the connection."""
         with errors_translated():
             self._consumer.close(autocommit=False, timeout_ms=2000)
+
+
+def _position(consumer: Any, partition: Partition) -> int:
+    with errors_translated():
+        position = consumer.position(TopicPartition(*partition), timeout_ms=_CALL_TIMEOUT_MS)
+    return int(position or 0)
 
 
 def _end_offsets(consumer: Any, partitions: Iterable[Partition]) -> Mapping[Partition, int]:

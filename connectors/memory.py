@@ -164,6 +164,10 @@ class _Cursor:
             raise ValueError(msg)
         self._positions[partition] = offset
 
+    def position(self, partition: Partition) -> int:
+        """Return the offset that is read next."""
+        return self._positions[partition]
+
     def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """Return the last stable offset of each."""
         with self._log.lock:
@@ -265,10 +269,6 @@ class MemoryLogReader(_Cursor):
     def assign(self, partitions: Sequence[Partition]) -> None:
         """Read these, each from its beginning."""
         self._positions = dict.fromkeys(partitions, 0)
-
-    def position(self, partition: Partition) -> int:
-        """Return the offset that is read next."""
-        return self._positions[partition]
 
     def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
         """Return what is there, waiting for the first record."""

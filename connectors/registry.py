@@ -1,106 +1,165 @@
-"""The registry on `agent_registry`: publish a set of definitions, read the active one, follow its changes.
+"""The registry on `agent_registry`: read what it says, follow it, and change it, one change after the other.
 
-Keys are `<agent>@<digest>` for definitions and `manifest`; the topic has one partition and is compacted.
+A change's transaction is its lock. Every change opens the producer of one transactional id before it reads; whoever
+opened it last is the only one who can commit, and the others read again what that one wrote and decide again. So of
+two applies at once neither loses the other's agents, and a change is on the topic whole or not at all. The topic has one
+partition and is compacted.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pydantic import ValidationError
-
-from connectors.broker import Broker, ConsumedRecord, Delivery
+from connectors.broker import Broker, BrokerError, FencedError, OutgoingRecord
+from connectors.registry_view import RegistryView
 from connectors.topic_reader import follow_topics, read_topic
-from signalbox.contracts.registry import MANIFEST_KEY, AgentRecord, Manifest
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.topics import AGENT_REGISTRY, full_name
+from signalbox.definitions.registry_state import RegistryState
+from signalbox.errors import SignalboxError, UsageError
+from signalbox.topics import AGENT_REGISTRY, full_name, spec_of
 
-_ACK_SECONDS: Final = 30.0
+MAX_TRIES: Final = 20
+_PAUSE_SECONDS: Final = 0.2
+_OVERHEAD_BYTES: Final = 1024
+"""What a record batch needs beside key and value."""
+
+Edit = Callable[[RegistryState], RegistryState]
 
 
-def publish(broker: Broker, active: ActiveSet, *, topic_prefix: str, applied_at: datetime) -> None:
-    """Make `active` the active set: its definitions first, acknowledged, then the manifest that names them.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change did: the registry before and after it. Equal where nothing was to be done."""
 
-    Delivery: at least once; publishing the same set again changes nothing for readers.
+    before: RegistryState
+    after: RegistryState
+
+
+def read_registry(broker: Broker, *, topic_prefix: str) -> RegistryView:
+    """Read the registry to its current end.
 
     Raises:
-        BrokerError: not acknowledged; the old set stays active.
+        BrokerError: no such topic, or the broker does not answer.
     """
-    topic = full_name(topic_prefix, AGENT_REGISTRY)
-    records, manifest = active.records(applied_at)
-    producer = broker.producer()
-    try:
-        sent: list[Delivery] = [
-            producer.send(topic, key=record.key.encode(), value=record.to_json())
-            for record in records
-        ]
-        for delivery in sent:
-            delivery.result(_ACK_SECONDS)
-        last = producer.send(topic, key=MANIFEST_KEY.encode(), value=manifest.to_json())
-        last.result(_ACK_SECONDS)
-    finally:
-        producer.close()
+    view = RegistryView()
+    for record in read_topic(broker, full_name(topic_prefix, AGENT_REGISTRY)):
+        view.take(record)
+    return view
 
 
 def read_active_set(broker: Broker, *, topic_prefix: str) -> ActiveSet | None:
     """Read the registry to its current end and return the active set; None when none was ever published."""
-    view = RegistryView()
-    for record in read_topic(broker, full_name(topic_prefix, AGENT_REGISTRY)):
-        view.take(record)
-    return view.active
+    return read_registry(broker, topic_prefix=topic_prefix).active
 
 
-def follow_active_set(
+def follow_registry(
     broker: Broker, *, topic_prefix: str, is_stopped: Callable[[], bool]
-) -> Iterator[ActiveSet]:
-    """Yield the active set as soon as it is known and again whenever it changes, until `is_stopped()`."""
+) -> Iterator[RegistryView]:
+    """Yield the view as soon as a set is active and again whenever what it says changes, until `is_stopped()`.
+
+    What is on the topic at the start is read whole before anything is yielded: nobody acts on a set that was long replaced.
+    """
     view = RegistryView()
     topic = full_name(topic_prefix, AGENT_REGISTRY)
-    yielded: str | None = None
-    for batch in follow_topics(broker, [topic], is_stopped=is_stopped):
+    said: RegistryState | None = None
+    for batch in follow_topics(broker, [topic], is_stopped=is_stopped, is_first_whole=True):
         for record in batch:
             view.take(record)
-        if view.active is not None and view.active.digest != yielded:
-            yielded = view.active.digest
-            yield view.active
+        if batch and view.active is not None and (state := view.state) != said:
+            said = state
+            yield view
 
 
-class RegistryView:
-    """What the records read so far amount to. `active` changes only when a manifest and all its parts are there."""
+def change_registry(
+    broker: Broker,
+    edit: Edit,
+    *,
+    topic_prefix: str,
+    applied_at: datetime,
+    prepare: Callable[[Change], None] = lambda _: None,
+) -> Change:
+    """Make the registry say what `edit` makes of it.
 
-    def __init__(self) -> None:
-        self.active: ActiveSet | None = None
-        self._records: dict[str, AgentRecord] = {}
-        self._manifest: Manifest | None = None
+    Args:
+        broker: where.
+        edit: pure; called again with what the registry says by then when another change came first. What it raises
+            ends the change with nothing written.
+        topic_prefix: of the deployment.
+        applied_at: the time of the change.
+        prepare: called before anything is written: topics that must be there first.
 
-    def take(self, record: ConsumedRecord) -> None:
-        """Take one record of the registry topic; a value nobody can read is passed over, the last good set stays."""
-        try:
-            self._take(record.key_text, record.value)
-        except ValidationError:
-            return
-        self._activate()
+    Delivery: exactly once; nothing is written where nothing changes.
 
-    def _take(self, key: str | None, value: bytes | None) -> None:
-        if key is None:
-            return
-        if value is None:
-            self._records.pop(key, None)
-        elif key == MANIFEST_KEY:
-            self._manifest = Manifest.from_json(value)
-        else:
-            self._records[key] = AgentRecord.from_json(value)
+    Raises:
+        UsageError: a definition or the manifest is larger than the topic takes.
+        BrokerError: the broker does not take it, or others were faster each time; the old set stays active.
+    """
+    topic = full_name(topic_prefix, AGENT_REGISTRY)
+    for number in range(1, MAX_TRIES + 1):
+        with suppress(FencedError):
+            return _try(broker, topic, edit, topic_prefix, applied_at, prepare)
+        # Another change came between. Whoever waits a different time does not meet it again.
+        time.sleep(random.uniform(0.2, 1.0) * _PAUSE_SECONDS * min(number, 5))
+    msg = f"{MAX_TRIES} times another change of the definitions came first; nothing was changed, try again"
+    raise BrokerError(msg)
 
-    def _activate(self) -> None:
-        if self._manifest is None:
-            return
-        if self.active is not None and self.active.digest == self._manifest.digest:
-            return
-        try:
-            complete = ActiveSet.from_records(self._manifest, self._records)
-        except ValidationError:
-            return
-        if complete is not None:
-            self.active = complete
+
+def publish(broker: Broker, active: ActiveSet, *, topic_prefix: str, applied_at: datetime) -> None:
+    """Make `active` the active set, whatever was active before.
+
+    Raises:
+        BrokerError: the broker does not take it; the old set stays active.
+    """
+
+    def replaced(state: RegistryState) -> RegistryState:
+        return state.activated(active, removed_at=applied_at)
+
+    change_registry(broker, replaced, topic_prefix=topic_prefix, applied_at=applied_at)
+
+
+def _try(
+    broker: Broker,
+    topic: str,
+    edit: Edit,
+    topic_prefix: str,
+    applied_at: datetime,
+    prepare: Callable[[Change], None],
+) -> Change:
+    # Opened before the registry is read: from now on only this producer can commit, or we are told.
+    producer = broker.transactional_producer(topic)
+    try:
+        view = read_registry(broker, topic_prefix=topic_prefix)
+        before = view.state
+        change = Change(before, edit(before))
+        written = before if view.is_manifest_readable else RegistryState.empty()
+        records = [
+            OutgoingRecord(topic, key.encode(), None if record is None else record.to_json())
+            for key, record in change.after.records_since(written, view.definitions, applied_at)
+        ]
+        for record in records:
+            _refuse_large(record)
+        prepare(change)
+        if records:
+            producer.begin()
+            for record in records:
+                producer.send(record)
+            producer.commit()
+    finally:
+        # Also aborts what an error left open.
+        with suppress(SignalboxError):
+            producer.close()
+    return change
+
+
+def _refuse_large(record: OutgoingRecord) -> None:
+    limit = spec_of(AGENT_REGISTRY).max_message_bytes - _OVERHEAD_BYTES
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > limit:
+        name = (record.key or b"").decode()
+        msg = f"{name} has {size} bytes on the registry, at most {limit} fit; shorten it, nothing was changed"
+        raise UsageError(msg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from connectors.broker import BrokerError, LogReader, Partition
 from connectors.kafka import KafkaBroker
 from connectors.kafka_security import python_options
 from signalbox.kafka_settings import KafkaSettings
+from signalbox.topics import agent_tasks, full_name
 
 COUNTED_GAP: Final = 50
 """Up to this gap the records behind are counted one by one: transaction markers take offsets and are no records."""
@@ -41,14 +42,7 @@ def topic_statuses(kafka_settings: KafkaSettings, names: Sequence[str]) -> tuple
     Raises:
         BrokerError: the broker does not answer.
     """
-    try:
-        admin = _AdminClient(
-            bootstrap_servers=kafka_settings.servers,
-            request_timeout_ms=5000,
-            **python_options(kafka_settings.security),
-        )
-    except KafkaError as error:
-        raise _broker_error(error) from error
+    admin = _admin(kafka_settings)
     reader = KafkaBroker.of(kafka_settings).log_reader()
     try:
         return _statuses(admin, reader, names)
@@ -57,6 +51,57 @@ def topic_statuses(kafka_settings: KafkaSettings, names: Sequence[str]) -> tuple
     finally:
         reader.close()
         admin.close()
+
+
+def agents_with_backlog(kafka_settings: KafkaSettings, agents: Collection[str]) -> frozenset[str]:
+    """Return those of `agents` for which tasks wait that nobody has taken to an end.
+
+    Raises:
+        BrokerError: the broker does not answer.
+    """
+    tasks = {full_name(kafka_settings.topic_prefix, agent_tasks(agent)): agent for agent in agents}
+    admin = _admin(kafka_settings)
+    reader = KafkaBroker.of(kafka_settings).log_reader()
+    try:
+        partitions = [p for topic in tasks for p in reader.partitions(topic)]
+        groups = [f"{kafka_settings.group_prefix}agent_{agent}" for agent in agents]
+        committed = {
+            p: at for of_group in _committed(admin, groups).values() for p, at in of_group.items()
+        }
+        ends = reader.end_offsets(partitions)
+        return frozenset(
+            tasks[partition.topic]
+            for partition in partitions
+            if _has_record(reader, partition, max(0, committed.get(partition, 0)), ends[partition])
+        )
+    except KafkaError as error:
+        raise _broker_error(error) from error
+    finally:
+        reader.close()
+        admin.close()
+
+
+def _has_record(reader: LogReader, partition: Partition, first: int, end: int) -> bool:
+    # By position: what is left between the two may be a transaction's markers.
+    if first >= end:
+        return False
+    reader.assign([partition])
+    reader.seek(partition, first)
+    while reader.position(partition) < end:
+        if reader.poll(timeout_seconds=0.3, max_records=1):
+            return True
+    return False
+
+
+def _admin(kafka_settings: KafkaSettings) -> Any:
+    try:
+        return _AdminClient(
+            bootstrap_servers=kafka_settings.servers,
+            request_timeout_ms=5000,
+            **python_options(kafka_settings.security),
+        )
+    except KafkaError as error:
+        raise _broker_error(error) from error
 
 
 def _statuses(admin: Any, reader: LogReader, names: Sequence[str]) -> tuple[TopicStatus, ...]:
@@ -70,7 +115,8 @@ def _statuses(admin: Any, reader: LogReader, names: Sequence[str]) -> tuple[Topi
         return ()
     ends = _offsets(admin, everything, _LATEST)
     begins = _offsets(admin, everything, _EARLIEST)
-    lags = _lags(_committed(admin), ends, reader)
+    groups = [group["group_id"] for group in admin.list_groups()]
+    lags = _lags(_committed(admin, groups), ends, reader)
     return tuple(
         TopicStatus(
             name,
@@ -88,8 +134,7 @@ def _offsets(admin: Any, partitions: Iterable[Any], spec: Any) -> dict[Partition
     return {Partition(key.topic, key.partition): value.offset for key, value in found.items()}
 
 
-def _committed(admin: Any) -> dict[str, dict[Partition, int]]:
-    groups = [group["group_id"] for group in admin.list_groups()]
+def _committed(admin: Any, groups: Sequence[str]) -> dict[str, dict[Partition, int]]:
     if not groups:
         return {}
     return {

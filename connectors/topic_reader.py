@@ -85,11 +85,13 @@ def follow_topics(
     *,
     is_stopped: Callable[[], bool],
     from_beginning: bool = True,
+    is_first_whole: bool = False,
     poll_seconds: float = _POLL_SECONDS,
 ) -> Iterator[tuple[ConsumedRecord, ...]]:
     """Yield batches as they come, from now on or from the beginning, until `is_stopped()`.
 
     An empty batch is yielded after each `poll_seconds` without records, so that a caller can look at other things.
+    With `is_first_whole` the first batch has all that is on the topics now.
 
     Raises:
         BrokerError: one of the topics does not exist, or the broker does not answer.
@@ -101,10 +103,22 @@ def follow_topics(
         reader.assign(partitions)
         for partition, end in ends.items():
             reader.seek(partition, end)
+        if is_first_whole:
+            yield _all_there_is(reader, partitions, is_stopped)
         while not is_stopped():
             yield tuple(reader.poll(timeout_seconds=poll_seconds, max_records=_BATCH))
     finally:
         reader.close()
+
+
+def _all_there_is(
+    reader: LogReader, partitions: Sequence[Partition], is_stopped: Callable[[], bool]
+) -> tuple[ConsumedRecord, ...]:
+    ends = reader.end_offsets(partitions)
+    found: list[ConsumedRecord] = []
+    while not is_stopped() and any(reader.position(p) < end for p, end in ends.items()):
+        found.extend(reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_BATCH))
+    return tuple(found)
 
 
 def _partitions(reader: LogReader, topics: Sequence[str]) -> list[Partition]:

@@ -16,7 +16,7 @@ from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.outcome import Outcome
-from signalbox.contracts.registry import AgentRecord, Manifest
+from signalbox.contracts.registry import AgentRecord, Manifest, Retirement
 from signalbox.contracts.review import Review
 from signalbox.definitions.specs import AgentDefinition, FleetFile
 
@@ -31,6 +31,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "heartbeat": Heartbeat,
     "agent_record": AgentRecord,
     "manifest": Manifest,
+    "retirement": Retirement,
     "agent_definition": AgentDefinition,
     "fleet": FleetFile,
 }

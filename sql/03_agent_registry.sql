@@ -1,5 +1,5 @@
 {% import '_kafka.sql' as kafka with context -%}
--- Agent definitions (<agent>@<digest>) and the manifest that makes a set of them active.
+-- Agent definitions (<agent>@<digest>), removals (retired/<agent>), and the manifest that makes a set of them active.
 CREATE TABLE agent_registry (
     registry_key STRING,
     record BYTES,

@@ -9,6 +9,8 @@ SELECT
     TRY_CAST(JSON_VALUE(json, '$.handled') AS BIGINT) AS handled,
     TRY_CAST(JSON_VALUE(json, '$.failed') AS BIGINT) AS failed,
     JSON_VALUE(json, '$.definitions') AS definitions_digest,
+    JSON_VALUE(json, '$.digest') AS definition_digest,
+    TRY_CAST(JSON_VALUE(json, '$.draining') AS BOOLEAN) AS is_draining,
     {{ moment('at') }} AS beat_at,
     record_time
 FROM (

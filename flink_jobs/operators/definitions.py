@@ -1,25 +1,37 @@
 """Definitions as they arrive on `agent_registry`: parts and manifests in broadcast state, compiled rules in memory.
 
 A manifest becomes active once every definition it names is there. The last three stay, so that a message in flight
-finishes under the version that admitted it. Whatever else is on the topic is logged and ignored.
+finishes under the version that admitted it; of agents that were removed the definitions stay, because they may still
+answer. Whatever else is on the topic is logged and ignored.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol
 
 import orjson
 from pydantic import ValidationError
 
-from signalbox.contracts.registry import MANIFEST_KEY, AgentRecord, Manifest
+from signalbox.contracts.registry import (
+    MANIFEST_KEY,
+    RETIRED_PREFIX,
+    AgentRecord,
+    Manifest,
+    Retirement,
+)
 from signalbox.definitions.fleet import ActiveSet
+from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.rules import KEPT_VERSIONS, EnginePolicy, Rulebook, Rules
 
 LOG = logging.getLogger(__name__)
 
 HISTORY_KEY: Final = "active_manifests"
 """In broadcast state: a JSON array of the active manifest and its predecessors, newest first, each as text."""
+RETIRED_KEY: Final = "retired_agents"
+"""In broadcast state: a JSON object, removed agent → digest of its definition."""
 
 
 class ReadableParts(Protocol):
@@ -54,6 +66,7 @@ class Definitions:
         self.is_restored = True
         for manifest in reversed(_history(parts)):
             self._activate(manifest, parts)
+        self._know_retired(parts)
 
     def take(self, key: str | None, value: bytes | None, parts: Parts) -> None:
         """Take one record of `agent_registry`; never raises on what it holds."""
@@ -62,6 +75,8 @@ class Definitions:
             LOG.warning("agent_registry: a record without a key was ignored")
         elif value is None:
             self._forget(key, parts)
+        elif key.startswith(RETIRED_PREFIX):
+            self._retire(key, value, parts)
         elif self._keep(key, value, parts):
             self._activate_latest(parts)
 
@@ -79,12 +94,39 @@ class Definitions:
         parts.put(key, value)
         return True
 
+    def _retire(self, key: str, value: bytes, parts: Parts) -> None:
+        try:
+            retirement: Retirement = Retirement.from_json(value)
+        except ValidationError as error:
+            LOG.warning("agent_registry: record %r was ignored: %s", key, error)
+            return
+        self._set_retired({**_retired(parts), retirement.name: retirement.digest}, parts)
+
+    def _set_retired(self, retired: dict[str, str], parts: Parts) -> None:
+        parts.put(RETIRED_KEY, orjson.dumps(retired))
+        self._know_retired(parts)
+
+    def _know_retired(self, parts: ReadableParts) -> None:
+        known = {}
+        for name, digest in _retired(parts).items():
+            raw = parts.get(f"{name}@{digest}")
+            with suppress(ValidationError):
+                if raw is not None:
+                    record: AgentRecord = AgentRecord.from_json(raw)
+                    known[name] = AgentDefinition.model_validate(record.definition)
+        self.rulebook = replace(self.rulebook, retired=known)
+
     def _forget(self, key: str, parts: Parts) -> None:
+        if key.startswith(RETIRED_PREFIX):
+            name = key.removeprefix(RETIRED_PREFIX)
+            left = {other: one for other, one in _retired(parts).items() if other != name}
+            self._set_retired(left, parts)
+            return
         named = {
             f"{name}@{digest}"
             for manifest in _history(parts)
             for name, digest in manifest.agents.items()
-        }
+        } | {f"{name}@{digest}" for name, digest in _retired(parts).items()}
         if key == MANIFEST_KEY or key in named:
             LOG.warning("agent_registry: the tombstone of %r was ignored: it is in use", key)
         else:
@@ -120,6 +162,11 @@ class Definitions:
 def _history(parts: ReadableParts) -> list[Manifest]:
     raw = parts.get(HISTORY_KEY)
     return [] if raw is None else [Manifest.from_json(text) for text in orjson.loads(raw)]
+
+
+def _retired(parts: ReadableParts) -> dict[str, str]:
+    raw = parts.get(RETIRED_KEY)
+    return {} if raw is None else orjson.loads(raw)
 
 
 def _records(manifest: Manifest, parts: ReadableParts) -> dict[str, AgentRecord]:

@@ -1,16 +1,20 @@
-"""`signalbox agents`: which agents are active, and how that changes."""
+"""`signalbox agents`: which agents are active, and whether a folder's definitions are right. Changes: `agents_change`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signalbox.cli import session
+from signalbox.cli import agents_change, session
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import FLEET_FILE, load_agent, load_fleet
-from signalbox.errors import DefinitionError, UsageError
+from signalbox.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from signalbox.local_stack.agent_status import AgentStatus
 
 app = typer.Typer(no_args_is_help=True, help="List, validate, apply, remove agents.")
 
@@ -20,19 +24,19 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {F
 
 @app.command("list")
 def list_agents(as_json: AsJson = False) -> None:
-    """List the active agents, as the registry has them."""
+    """List the active agents, as the registry has them, and those that were removed and still work off tasks."""
     settings = session.load_settings()
-    active = session.read_active(settings)
+    session.require_broker(settings)
+    state, statuses = session.read_agents(settings)
     if as_json:
-        session.print_json(_set_json(active))
+        session.print_json(_set_json(state.active, statuses))
         return
-    if not active.agents:
+    if not statuses:
         session.note("no agent is active; next: signalbox agents apply agent_definitions/sdr")
         return
-    width = max(len(name) for name in active.agents)
-    for name, definition in active.agents.items():
-        summary = definition.description.splitlines()[0].partition(". ")[0]
-        typer.echo(f"{name:<{width}}  {active.fleet_of[name]:<8}  {definition.digest}  {summary}")
+    width = max(len(one.name) for one in statuses)
+    for one in statuses:
+        typer.echo(f"{one.name:<{width}}  {one.fleet:<8}  {one.digest}  {_told(one, state.active)}")
 
 
 @app.command()
@@ -56,40 +60,8 @@ def validate(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(f"{folder}: fleet {fleet.name}, {len(fleet.agents)} agents, no problems")
 
 
-@app.command()
-def apply(folder: Folder, as_json: AsJson = False) -> None:
-    """Make a fleet's agents active beside those of other fleets; agents of the same name are replaced.
-
-    Their topics are created first. The running job takes the change up at each conversation's next message.
-    """
-    settings = session.load_settings()
-    fleet = load_fleet(folder)
-    before = session.read_active(settings)
-    try:
-        after = before.with_fleet(fleet)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    session.ensure_agent_topics(settings, fleet.agents)
-    if after.digest != before.digest:
-        session.publish_active(settings, after)
-    _report_change(before, after, as_json=as_json)
-
-
-@app.command()
-def remove(
-    name: Annotated[str, typer.Argument(help="The agent.")], as_json: AsJson = False
-) -> None:
-    """Take an agent out of the active set. Its topic and what is on it stay; `apply` brings it back."""
-    settings = session.load_settings()
-    before = session.read_active(settings)
-    try:
-        after = before.without(name)
-    except KeyError:
-        active = ", ".join(before.agents) or "none"
-        session.note(f"no agent {name!r} is active; active: {active}")
-        raise typer.Exit(1) from None
-    session.publish_active(settings, after)
-    _report_change(before, after, as_json=as_json)
+app.command("apply")(agents_change.apply)
+app.command("remove")(agents_change.remove)
 
 
 def problems_in(folder: Path) -> list[DefinitionError]:
@@ -126,27 +98,17 @@ def _warnings(fleet: Fleet) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _report_change(before: ActiveSet, after: ActiveSet, *, as_json: bool) -> None:
-    added = [name for name in after.agents if name not in before.agents]
-    removed = [name for name in before.agents if name not in after.agents]
-    changed = [
-        name
-        for name, definition in after.agents.items()
-        if name in before.agents and before.agents[name].digest != definition.digest
-    ]
-    if as_json:
-        change = {"added": added, "changed": changed, "removed": removed}
-        session.print_json({"definitions": after.digest, **change})
-        return
-    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
-        for name in names:
-            typer.echo(f"{verb} {name}")
-    if after.digest == before.digest:
-        typer.echo("already active, nothing changed")
-    session.note(f"definitions {after.digest}: {len(after.agents)} agents active")
+def _told(status: AgentStatus, active: ActiveSet) -> str:
+    if not status.is_active:
+        return f"(removed, {status.backlog}) is working off its tasks"
+    summary = active.agents[status.name].description.splitlines()[0].partition(". ")[0]
+    if status.is_current:
+        return summary
+    return f"(running {', '.join(status.running)}) {summary}"
 
 
-def _set_json(active: ActiveSet) -> dict[str, Any]:
+def _set_json(active: ActiveSet, statuses: Sequence[AgentStatus]) -> dict[str, Any]:
+    by_name = {status.name: status for status in statuses}
     return {
         "definitions": active.digest,
         "agents": [
@@ -154,10 +116,16 @@ def _set_json(active: ActiveSet) -> dict[str, Any]:
                 "name": name,
                 "fleet": active.fleet_of[name],
                 "digest": definition.digest,
+                "running": list(by_name[name].running),
                 "description": definition.description,
                 "answers_with": definition.output.type,
             }
             for name, definition in active.agents.items()
+        ],
+        "draining": [
+            {"name": one.name, "fleet": one.fleet, "digest": one.digest, "backlog": one.backlog}
+            for one in statuses
+            if not one.is_active
         ],
     }
 

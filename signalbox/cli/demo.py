@@ -143,11 +143,16 @@ def _stack(settings: Settings) -> Iterator[None]:
 def _apply(settings: Settings, fleet: str) -> tuple[str, ...]:
     """Make sure the fleet is active, also on a stack that was started without it; return all active agents."""
     active = session.read_active(settings)
-    if fleet not in active.policies:
+    if fleet not in active.fleet_of.values():
         loaded = load_fleet(_folder(fleet))
-        session.ensure_agent_topics(settings, loaded.agents)
-        active = active.with_fleet(loaded)
-        session.publish_active(settings, active)
+        moment = session.now()
+        change = session.change_registry(
+            settings,
+            lambda state: state.activated(state.active.with_fleet(loaded), removed_at=moment),
+            agents=loaded.agents,
+            moment=moment,
+        )
+        active = change.after.active
     return tuple(active.agents)
 
 

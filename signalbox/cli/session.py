@@ -19,6 +19,9 @@ _SECRETS: Final = frozenset({"api_key", "password", "uri"})
 
 if TYPE_CHECKING:
     from connectors.broker import Broker
+    from connectors.registry import Change, Edit
+    from signalbox.definitions.registry_state import RegistryState
+    from signalbox.local_stack.agent_status import AgentStatus
 
 
 def load_settings() -> Settings:
@@ -58,19 +61,57 @@ def read_active(settings: Settings) -> ActiveSet:
     return read_active_set(open_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
 
 
-def publish_active(settings: Settings, active: ActiveSet) -> None:
-    """Make `active` the active definitions; returns once the broker has acknowledged them."""
-    from connectors.registry import publish  # noqa: PLC0415 (slow to import)
+def read_agents(settings: Settings) -> tuple[RegistryState, tuple[AgentStatus, ...]]:
+    """Return what the registry says, and how each agent is as its processes say."""
+    from connectors.heartbeats import recent_heartbeats  # noqa: PLC0415 (slow to import)
+    from connectors.registry import read_registry  # noqa: PLC0415 (slow to import)
+    from signalbox.local_stack.agent_status import agent_statuses  # noqa: PLC0415 (slow to import)
 
     prefix = settings.kafka.topic_prefix
-    publish(open_broker(settings), active, topic_prefix=prefix, applied_at=now())
+    broker = open_broker(settings)
+    state = read_registry(broker, topic_prefix=prefix).state
+    return state, agent_statuses(state, recent_heartbeats(broker, prefix, now()), {})
+
+
+def require_broker(settings: Settings) -> None:
+    """Make sure a broker answers, in seconds; a client that finds nobody tries for half a minute.
+
+    Raises:
+        BrokerError: none does; with the reason and what to do.
+    """
+    from connectors.broker import BrokerError  # noqa: PLC0415 (slow to import)
+    from connectors.topic_admin import complaint  # noqa: PLC0415 (slow to import)
+
+    servers = settings.kafka.servers
+    if (reason := complaint(servers, security=settings.kafka.security)) is not None:
+        msg = (
+            f"no broker answers at {servers} ({reason}); start one with `signalbox up`, "
+            "or name yours in SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS"
+        )
+        raise BrokerError(msg)
+
+
+def change_registry(
+    settings: Settings, edit: Edit, *, agents: Iterable[str] = (), moment: datetime | None = None
+) -> Change:
+    """Change the registry by `edit`, the task topics of `agents` made first; see `connectors.registry.change_registry`."""
+    from connectors.registry import change_registry as change  # noqa: PLC0415 (slow to import)
+
+    return change(
+        open_broker(settings),
+        edit,
+        topic_prefix=settings.kafka.topic_prefix,
+        applied_at=moment or now(),
+        prepare=lambda _: ensure_agent_topics(settings, agents),
+    )
 
 
 def ensure_agent_topics(settings: Settings, agents: Iterable[str]) -> None:
     """Create the task topics of `agents` that are missing."""
     from connectors.topic_admin import ensure_topics_of  # noqa: PLC0415 (slow to import)
 
-    ensure_topics_of(settings.kafka, agents, fixed=False)
+    if names := tuple(agents):
+        ensure_topics_of(settings.kafka, names, fixed=False)
 
 
 def now() -> datetime:

@@ -7,7 +7,13 @@ from rich.table import Table
 
 from signalbox.local_stack.status import StackStatus
 
-_COLOURS = {"running": "green", "RUNNING": "green", "starting": "yellow", "restarting": "yellow"}
+_COLOURS = {
+    "running": "green",
+    "RUNNING": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "draining": "yellow",
+}
 
 
 def print_status(status: StackStatus, console: Console | None = None) -> None:
@@ -50,9 +56,16 @@ def _jobs(status: StackStatus) -> Table:
 
 
 def _agents(status: StackStatus) -> Table:
-    table = _table("agent", "state", "fleet", "definition")
+    table = _table("agent", "state", "fleet", "definition", "running")
     for agent in status.agents:
-        table.add_row(agent.name, _coloured(agent.state), agent.fleet, agent.digest[:12])
+        running = ", ".join(agent.running) or "-"
+        table.add_row(
+            agent.name,
+            _coloured(agent.state),
+            agent.fleet,
+            agent.digest if agent.is_active else f"removed ({agent.backlog})",
+            running if agent.is_current else f"[yellow]{running}[/]",
+        )
     return table
 
 

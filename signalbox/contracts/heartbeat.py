@@ -6,7 +6,10 @@ from signalbox.contracts.record import Name, Record, Timestamp
 
 
 class Heartbeat(Record):
-    """An agent instance as it sees itself. `active` counts handlers running now."""
+    """An agent instance as it sees itself. `active` counts handlers running now.
+
+    `definitions` names the active set, `digest` the agent's own definition that is served. `draining`: it was removed.
+    """
 
     agent: Name
     instance: str
@@ -15,4 +18,6 @@ class Heartbeat(Record):
     handled: int
     failed: int
     definitions: str
+    digest: str = ""
+    draining: bool = False
     at: Timestamp

@@ -1,16 +1,21 @@
-"""The records on `agent_registry`: immutable definitions `<agent>@<digest>` and one manifest, written last.
+"""The records on `agent_registry`: immutable definitions `<agent>@<digest>`, removals `retired/<agent>`, one manifest.
 
-A reader activates a manifest once every definition it names is there, so a half-applied change is never seen.
+A change is one transaction with the manifest last; a reader activates a manifest once every definition it names is
+there, so a half-applied change is never seen. A removal counts only while the manifest does not name its agent.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name, Record, Timestamp
 
 MANIFEST_KEY: Final = "manifest"
+RETIRED_PREFIX: Final = "retired/"
+
+BacklogPolicy = Literal["drain", "dead-letter"]
+"""What becomes of the tasks that wait for an agent when it is removed: worked off, or each a dead letter `agent_removed`."""
 
 
 class AgentRecord(Record):
@@ -39,3 +44,18 @@ class Manifest(Record):
     def digest_of(agents: dict[str, str], fleets: dict[str, dict[str, Any]]) -> str:
         """Return the digest of a set: equal definitions and policies, equal digest."""
         return data_digest({"agents": agents, "fleets": fleets})[:16]
+
+
+class Retirement(Record):
+    """An agent that was taken out of the active set: what it was, and what becomes of its tasks; the Kafka key is `key`."""
+
+    name: Name
+    digest: str
+    fleet: Name
+    backlog: BacklogPolicy = "drain"
+    removed_at: Timestamp
+
+    @property
+    def key(self) -> str:
+        """`retired/<agent>`."""
+        return f"{RETIRED_PREFIX}{self.name}"

@@ -25,7 +25,10 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class ActiveSet:
-    """All active definitions: one set, names unique, every agent a candidate. `fleet_of` maps agent → fleet name."""
+    """All active definitions: one set, names unique, every agent a candidate. `fleet_of` maps agent → fleet name.
+
+    A policy may be of a fleet without agents: those that were removed may still answer in its conversations.
+    """
 
     digest: str
     agents: Mapping[str, AgentDefinition]
@@ -115,6 +118,10 @@ class ActiveSet:
             fleet_of,
             {name: policy for name, policy in self.policies.items() if name in left},
         )
+
+    def with_policies(self, policies: Mapping[str, FleetPolicy]) -> ActiveSet:
+        """Return the set with exactly these policies; every agent's fleet must be among them."""
+        return self._build(dict(self.agents), dict(self.fleet_of), dict(policies))
 
     def records(self, applied_at: datetime) -> tuple[tuple[AgentRecord, ...], Manifest]:
         """Return what goes to `agent_registry`: the definitions first, the manifest last."""

@@ -95,6 +95,8 @@ def _operator(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
     everything: tuple[Operation, ...] = ("Read", "Write", "Create", "DescribeConfigs")
     yield from _topics(topic_prefix, TOPICS, *everything)
     yield _tasks(topic_prefix, *everything)
+    # Changes of the definitions are transactions, one after the other, under the registry's own name.
+    yield Rule("transactionalId", full_name(topic_prefix, AGENT_REGISTRY), ("Write", "Describe"))
     # Lag: the groups' offsets are read, never joined.
     for job in JOB_NAMES:
         yield Rule("group", f"{group_prefix}{job}", ("Describe",))

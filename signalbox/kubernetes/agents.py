@@ -55,7 +55,11 @@ def _service() -> Manifest:
 
 def _agent(agent: str, image: str) -> Manifest:
     name = f"agent-{agent.replace('_', '-')}"
-    command = ["python", "-m", "agents", agent, "--instance", "$(POD_INDEX)"]
+    # An ended container is only started again, so a removed agent's stays until its StatefulSet is taken away.
+    command = [
+        *("python", "-m", "agents", agent),
+        *("--instance", "$(POD_INDEX)", "--when-removed", "wait"),
+    ]
     pod = _pod(access.AGENTS, image, command)
     labels = standard_labels(name, **{"app.kubernetes.io/component": "agent"})
     pod["metadata"] = {"labels": labels}

@@ -24,6 +24,7 @@ class Child:
         make_spec: how to run it, asked again before each start.
         backoff: the waits between a crash and the next start.
         final_codes: exit codes after which it is not started again: a person must decide first.
+        renewal_codes: exit codes by which it asks to be started again at once; no crash.
         now: a monotonic clock, seconds.
     """
 
@@ -35,6 +36,7 @@ class Child:
         *,
         backoff: Backoff | None = None,
         final_codes: frozenset[int] = frozenset(),
+        renewal_codes: frozenset[int] = frozenset(),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -45,6 +47,7 @@ class Child:
         self._make_spec = make_spec
         self._backoff = backoff or Backoff()
         self._final_codes = final_codes
+        self._renewal_codes = renewal_codes
         self._now = now
         self._started_at = 0.0
         self._start_at = 0.0
@@ -74,10 +77,19 @@ class Child:
                 return self.process.trouble(
                     f"ended with {_describe(code)} and is not started again"
                 )
+            if code in self._renewal_codes:
+                kill_group(self.process.pid)
+                self.start()
+                return f"{self.name} is started again: its definition changed"
             return self._crashed(f"ended with {_describe(code)}")
         if self.state == "starting":
             return self._look_if_ready(self.process)
         return None
+
+    def has_ended(self) -> bool:
+        """Whether it ended by itself since `step` looked last."""
+        running = self.process if self.state in {"starting", "running"} else None
+        return running is not None and running.exit_code() is not None
 
     def ask_to_stop(self) -> None:
         """Ask it to end and do not start it again; `stop` still has to follow."""

@@ -1,22 +1,18 @@
-"""The definitions of the stack: fleets from their folders onto `agent_registry`, and which agents are active now."""
+"""The definitions of the stack: fleets from their folders onto `agent_registry`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from connectors.broker import Broker, BrokerError, LogReader
-from connectors.registry import RegistryView, publish, read_active_set
+from connectors.broker import Broker
+from connectors.registry import change_registry
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import load_fleet
+from signalbox.definitions.registry_state import RegistryState
 from signalbox.errors import ConfigurationError
 from signalbox.local_stack.layout import PROJECT_ROOT
 from signalbox.settings import Settings
-from signalbox.topics import AGENT_REGISTRY, full_name
-
-_POLL_SECONDS: Final = 0.02
-_BATCH: Final = 500
 
 
 def load_fleets(settings: Settings, root: Path = PROJECT_ROOT) -> ActiveSet:
@@ -32,54 +28,20 @@ def load_fleets(settings: Settings, root: Path = PROJECT_ROOT) -> ActiveSet:
 def apply_fleets(broker: Broker, settings: Settings, loaded: ActiveSet) -> ActiveSet:
     """Publish `loaded`, and keep what `agents apply` added from elsewhere; return the set that is active then.
 
-    A fleet that is loaded replaces its former self whole, so an agent whose file is gone is gone.
+    A fleet that is loaded replaces its former self whole: an agent whose file is gone is removed, and its tasks drained.
 
     Raises:
         BrokerError: the broker does not take it.
     """
     prefix = settings.kafka.topic_prefix
-    before = read_active_set(broker, topic_prefix=prefix)
-    active = loaded if before is None else _joined([*_kept(before, loaded), *_fleets(loaded)])
-    if before is None or before.digest != active.digest:
-        publish(broker, active, topic_prefix=prefix, applied_at=datetime.now(UTC))
-    return active
+    moment = datetime.now(UTC)
 
+    def replaced(state: RegistryState) -> RegistryState:
+        active = _joined([*_kept(state.active, loaded), *_fleets(loaded)])
+        return state.activated(active, removed_at=moment)
 
-class ActiveAgents:
-    """Follows `agent_registry` and says which agents are active; made to be asked often."""
-
-    def __init__(self, broker: Broker, settings: Settings) -> None:
-        self._broker = broker
-        self._topic = full_name(settings.kafka.topic_prefix, AGENT_REGISTRY)
-        self._view = RegistryView()
-        self._reader: LogReader | None = None
-
-    def names(self) -> frozenset[str] | None:
-        """Return the active agents, None while no set is known; keeps its answer while the broker is away."""
-        try:
-            self._read()
-        except BrokerError:
-            self.close()
-        return None if self._view.active is None else frozenset(self._view.active.agents)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def _read(self) -> None:
-        if self._reader is None:
-            self._reader = self._broker.log_reader()
-            partitions = self._reader.partitions(self._topic)
-            if not partitions:
-                # Nobody created the topic yet; a new reader asks again.
-                self.close()
-                return
-            self._reader.assign(partitions)
-        while batch := self._reader.poll(timeout_seconds=_POLL_SECONDS, max_records=_BATCH):
-            for record in batch:
-                self._view.take(record)
+    change = change_registry(broker, replaced, topic_prefix=prefix, applied_at=moment)
+    return change.after.active
 
 
 def _folder(root: Path, name: str) -> Path:

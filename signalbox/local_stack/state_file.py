@@ -16,7 +16,8 @@ FILE_NAME: Final = "stack.json"
 KEPT_EVENTS: Final = 200
 
 Phase = Literal["starting", "running", "stopping", "stopped", "failed"]
-ChildState = Literal["starting", "running", "restarting", "stopped"]
+ChildState = Literal["starting", "running", "restarting", "draining", "stopped"]
+"""`draining`: an agent that was removed and works off its tasks."""
 
 
 class _Part(BaseModel):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psutil
 
 from connectors.broker import BrokerError
+from connectors.heartbeats import recent_heartbeats
 from connectors.kafka import KafkaBroker
-from connectors.registry import read_active_set
+from connectors.registry import read_registry
 from connectors.topic_admin import answers
 from connectors.topic_lag import TopicStatus, topic_statuses
-from signalbox.definitions.fleet import ActiveSet
 from signalbox.local_stack import state_file
+from signalbox.local_stack.agent_status import AgentStatus, agent_statuses
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.layout import home_of
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
@@ -50,16 +52,6 @@ class JobStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentStatus:
-    """One active agent; `state` is that of its process, `outside` where none of ours runs it."""
-
-    name: str
-    fleet: str
-    state: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class StackStatus:
     """Everything `signalbox status` says; `as_json` is its `--json`."""
 
@@ -80,7 +72,7 @@ class StackStatus:
         """Whether messages can flow: everything runs, and so does every job."""
         return (
             self.phase == "running"
-            and all(process.state == "running" for process in self.processes)
+            and all(process.state in {"running", "draining"} for process in self.processes)
             and all(job.state == "RUNNING" for job in self.jobs)
         )
 
@@ -98,12 +90,12 @@ def status(settings: Settings) -> StackStatus:
         phase = "failed"
         notes.append("the supervisor died; `signalbox down` cleans up, `signalbox up` starts again")
     runs = phase in {"starting", "running"}
-    active = topics = None
+    seen = None
     # Asked only where there should be one: a client that finds nobody takes seconds to say so.
     if (runs or settings.kafka.bootstrap_servers) and answers(
         settings.kafka.servers, timeout_ms=_ANSWER_MS, security=settings.kafka.security
     ):
-        active, topics = _from_broker(settings, notes)
+        seen = _from_broker(settings, state, notes)
     elif runs:
         notes.append(f"no broker answers at {settings.kafka.servers}")
     return StackStatus(
@@ -112,11 +104,11 @@ def status(settings: Settings) -> StackStatus:
         problem=state.problem,
         bootstrap_servers=settings.kafka.servers,
         rest_url=f"http://127.0.0.1:{settings.flink.rest_port}",
-        definitions=active.digest if active else None,
+        definitions=seen.definitions if seen else None,
         processes=_processes(state),
         jobs=_jobs(state, notes if runs else []),
-        agents=_agents(state, active),
-        topics=topics or (),
+        agents=seen.agents if seen else (),
+        topics=seen.topics if seen else (),
         notes=tuple(notes),
     )
 
@@ -138,7 +130,7 @@ def _processes(state: StackState) -> tuple[ProcessStatus, ...]:
 
 
 def _state_of(record: ProcessRecord) -> str:
-    if record.state in {"starting", "running"} and not record.is_alive():
+    if record.state in {"starting", "running", "draining"} and not record.is_alive():
         return "dead"
     return record.state
 
@@ -188,29 +180,31 @@ def _job(record: JobRecord, listed: dict[str, str]) -> JobStatus:
     return JobStatus(record.name, record.id, found, record.resubmissions, record.restore_from)
 
 
-def _from_broker(
-    settings: Settings, notes: list[str]
-) -> tuple[ActiveSet | None, tuple[TopicStatus, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    definitions: str | None
+    agents: tuple[AgentStatus, ...]
+    topics: tuple[TopicStatus, ...]
+
+
+def _from_broker(settings: Settings, state: StackState, notes: list[str]) -> _Seen | None:
     prefix = settings.kafka.topic_prefix
+    broker = KafkaBroker.of(settings.kafka)
     try:
-        active = read_active_set(KafkaBroker.of(settings.kafka), topic_prefix=prefix)
-        names = [*TOPICS, *(agent_tasks(agent) for agent in (active.agents if active else ()))]
+        view = read_registry(broker, topic_prefix=prefix)
+        beats = recent_heartbeats(broker, prefix, datetime.now(UTC))
+        agents = agent_statuses(view.state, beats, _agent_processes(state))
+        names = [*TOPICS, *(agent_tasks(agent.name) for agent in agents)]
         topics = topic_statuses(settings.kafka, [full_name(prefix, name) for name in names])
     except BrokerError as error:
         notes.append(str(error))
-        return None, ()
-    return active, topics
+        return None
+    return _Seen(view.active.digest if view.active else None, agents, topics)
 
 
-def _agents(state: StackState, active: ActiveSet | None) -> tuple[AgentStatus, ...]:
-    if active is None:
-        return ()
-    return tuple(
-        AgentStatus(name, active.fleet_of[name], _agent_state(state, name), definition.digest)
-        for name, definition in active.agents.items()
-    )
-
-
-def _agent_state(state: StackState, name: str) -> str:
-    record = state.processes.get(f"agent {name}")
-    return _state_of(record) if record else "outside"
+def _agent_processes(state: StackState) -> dict[str, str]:
+    return {
+        name.removeprefix("agent "): _state_of(record)
+        for name, record in state.processes.items()
+        if record.kind == "agent"
+    }

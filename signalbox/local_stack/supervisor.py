@@ -15,18 +15,20 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from connectors.kafka import KafkaBroker
-from connectors.topic_admin import ensure_topics_of
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import StackError
-from signalbox.local_stack import broker, flink_cluster, ports, sql_gateway, state_file
-from signalbox.local_stack.agent_group import AgentGroup
-from signalbox.local_stack.checkpoints import holds_state, remember, remove_outdated
+from signalbox.local_stack import sql_gateway, state_file
+from signalbox.local_stack.agent_group import AgentGroup, AgentMeans
+from signalbox.local_stack.checkpoints import holds_state, remove_outdated
 from signalbox.local_stack.child import Child
-from signalbox.local_stack.fleets import apply_fleets
+from signalbox.local_stack.core_group import CoreGroup
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.job import Job
+from signalbox.local_stack.job_stop import stop_job
 from signalbox.local_stack.jobs import job_plans
 from signalbox.local_stack.layout import Layout
+from signalbox.local_stack.provisioning import make_deleted_topics_again, provision
+from signalbox.local_stack.registered_agents import RegisteredAgents
 from signalbox.local_stack.sources import source_children
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
 
@@ -34,8 +36,6 @@ TURN_SECONDS: Final = 0.1
 JOBS_EVERY_SECONDS: Final = 0.5
 AGENTS_EVERY_SECONDS: Final = 0.5
 TOPICS_EVERY_SECONDS: Final = 10.0
-SAVEPOINT_SECONDS: Final = 8.0
-SAVEPOINT_RETRY_SECONDS: Final = 0.3
 
 Report = Callable[[str], None]
 Part = Literal["cluster", "jobs", "agents", "sources"]
@@ -67,8 +67,9 @@ class Supervisor:
         self._stopping = threading.Event()
         self._rest = FlinkRest(layout.cluster.rest_url)
         self._broker_client = KafkaBroker.of(layout.settings.kafka)
-        self._agents = AgentGroup(layout, self._broker_client, self._say)
-        self._core = self._core_children() if "cluster" in parts else []
+        registered = RegisteredAgents(self._broker_client, layout.settings)
+        self._agents = AgentGroup(registered, AgentMeans.of(layout), self._say)
+        self._core = CoreGroup(layout, is_ours="cluster" in parts)
         self._sources = source_children(layout) if "sources" in parts else []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
         self._is_provisioned = "jobs" not in parts
@@ -134,120 +135,52 @@ class Supervisor:
             )
             raise StackError(msg)
 
-    def _core_children(self) -> list[Child]:
-        cluster = self._layout.cluster
-        children = [
-            Child("jobmanager", "jobmanager", lambda: flink_cluster.jobmanager_spec(cluster)),
-            Child("taskmanager", "taskmanager", lambda: flink_cluster.taskmanager_spec(cluster)),
-        ]
-        if (plan := self._layout.broker) is not None:
-            children.insert(0, Child("broker", "broker", lambda: broker.spec(plan)))
-        return children
-
     def _start(self) -> None:
         sql_gateway.forget(self._layout.home)
         self._save()
-        flink_cluster.prepare(self._layout.cluster)
-        # The cluster first: formatting the broker's folder for the first time takes about as long as they do to load.
-        for child in self._core[::-1]:
-            if child.kind == "broker" and self._layout.broker is not None:
-                broker.prepare(self._layout.broker)
-            child.start()
+        self._core.start()
         self._save()
+
+    # ── keeping it running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn(self) -> None:
-        if self._agents.has_ended():
-            # An agent that was removed ends by itself: no crash, and nothing to start again.
-            self._follow_registry()
-        for child in self._children():
+        for child in (*self._core.children, *self._sources):
             self._say(child.step())
+        self._agents.step()
         if self._state.phase == "starting":
-            self._refuse_broken_core()
-        self._agents.finish_draining()
-        if not self._is_provisioned and self._is_up("broker"):
-            self._provision()
+            self._core.refuse_broken()
+        if not self._is_provisioned and self._core.is_up("broker"):
+            provision(self._broker_client, self._layout.settings, self._definitions, self._say)
+            self._is_provisioned = True
         if self._is_provisioned:
-            self._start_sources()
-            if "agents" in self._parts and self._is_due("agents", AGENTS_EVERY_SECONDS):
-                self._follow_registry()
-            if self._jobs and self._is_due("topics", TOPICS_EVERY_SECONDS):
-                self._look_after_topics()
-            if self._is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
-                self._look_after_jobs()
+            self._look_after_the_rest()
         self._tell_when_ready()
-        self._follow_questions()
+        if self._state.phase == "running" and (url := self._core.start_gateway_if_wanted()):
+            self._state.sql_gateway_url = url
         self._save()
 
-    def _follow_questions(self) -> None:
-        """Start a SQL Gateway once somebody asked for one: most runs need none, and it costs 0.3 GB."""
-        is_up = any(child.kind == "sql_gateway" for child in self._core)
-        if is_up or self._state.phase != "running" or not sql_gateway.is_wanted(self._layout.home):
-            return
-        cluster, port = self._layout.cluster, ports.free_port()
-        self._state.sql_gateway_url = sql_gateway.url_of(port)
-        child = Child(
-            sql_gateway.NAME, "sql_gateway", lambda: sql_gateway.gateway_spec(cluster, port)
-        )
-        child.start()
-        self._core.append(child)
-
-    def _refuse_broken_core(self) -> None:
-        # Once the stack ran, a crash is worth a restart; a part that never ran has a cause that a restart keeps.
-        for child in self._core:
-            if child.restarts and child.process is not None:
-                raise StackError(child.process.trouble("could not be started"))
-
-    def _provision(self) -> None:
-        settings = self._layout.settings
-        made = ensure_topics_of(settings.kafka, self._definitions.agents)
-        for warning in made.warnings:
-            self._say(f"warning: {warning}")
-        active = apply_fleets(self._broker_client, settings, self._definitions)
-        self._say(
-            f"{len(made.created)} topics created, {len(made.existing)} there already; "
-            f"{len(active.agents)} agents active (definitions {active.digest})"
-        )
-        self._is_provisioned = True
-
-    def _start_sources(self) -> None:
-        # After the topics; once: what ends later is started again, or for good, by its own step.
+    def _look_after_the_rest(self) -> None:
         for child in self._sources:
+            # After the topics; once: what ends later is started again, or for good, by its own step.
             if child.process is None and child.state == "stopped":
                 child.start()
-
-    def _children(self) -> list[Child]:
-        return [*self._core, *self._sources, *self._agents.children.values()]
+        if "agents" in self._parts and self._is_due("agents", AGENTS_EVERY_SECONDS):
+            self._agents.follow_registry()
+        if self._jobs and self._is_due("topics", TOPICS_EVERY_SECONDS):
+            agents = self._agents.names if "agents" in self._parts else self._definitions.agents
+            make_deleted_topics_again(self._layout.settings, agents, self._say)
+        if self._core.is_up("jobmanager") and self._is_due("jobs", JOBS_EVERY_SECONDS):
+            self._look_after_jobs()
 
     def _tell_when_ready(self) -> None:
         if self._state.phase != "starting" or not self._is_provisioned:
             return
-        children = [*self._core, *self._agents.children.values()]  # messages flow without sources
-        if "agents" in self._parts and not self._agents.children:
+        if "agents" in self._parts and not self._agents.are_up:
             return
-        if any(child.state != "running" for child in children):
-            return
-        if all(job.state == "running" for job in self._jobs):
+        # Messages flow without sources.
+        if self._core.are_up and all(job.state == "running" for job in self._jobs):
             self._state.phase = "running"
             self._say("messages can flow")
-
-    # ── keeping it running ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def _follow_registry(self) -> None:
-        try:
-            self._agents.follow_registry()
-        except StackError as error:
-            # The broker went away in between; the next turn asks again.
-            self._say(str(error))
-
-    def _look_after_topics(self) -> None:
-        """Make a topic again that somebody deleted: a sink without its topic stops the whole job, again and again."""
-        agents = self._agents.children if "agents" in self._parts else self._definitions.agents
-        try:
-            made = ensure_topics_of(self._layout.settings.kafka, agents)
-        except StackError:
-            return  # the broker is away; its own child says so
-        for topic in made.created:
-            self._say(f"warning: topic {topic} was gone and is made again; what was on it is lost")
 
     def _look_after_jobs(self) -> None:
         for job in self._jobs:
@@ -256,11 +189,6 @@ class Supervisor:
             except OSError:
                 # The JobManager is going away; its own child will say so.
                 return
-
-    def _is_up(self, name: str) -> bool:
-        found = [child for child in self._core if child.name == name]
-        # A broker that is not ours is up until it is asked.
-        return all(child.state == "running" for child in found)
 
     def _is_due(self, what: str, every_seconds: float) -> bool:
         now = time.monotonic()
@@ -280,12 +208,13 @@ class Supervisor:
             child.ask_to_stop()
         self._agents.ask_to_stop()
         with ThreadPoolExecutor(max_workers=16) as pool:
-            for sentence in pool.map(self._stop_job, self._jobs):
+            savepoints = self._layout.cluster.savepoints
+            for sentence in pool.map(lambda job: stop_job(job, self._rest, savepoints), self._jobs):
                 self._say(sentence)
             list(pool.map(Child.stop, agents))
-            list(pool.map(Child.stop, [c for c in self._core if c.kind != "broker"]))
+            list(pool.map(Child.stop, [c for c in self._core.children if c.kind != "broker"]))
             # Last: until here somebody may still want to commit something.
-            list(pool.map(Child.stop, [c for c in self._core if c.kind == "broker"]))
+            list(pool.map(Child.stop, [c for c in self._core.children if c.kind == "broker"]))
         self._rest.close()
         if all(job.record.id is None for job in self._jobs):
             cluster = self._layout.cluster
@@ -300,37 +229,6 @@ class Supervisor:
         self._state.supervisor = None
         self._save()
 
-    def _stop_job(self, job: Job) -> str | None:
-        job.abandon_client()
-        if job.record.id is None:
-            return None
-        try:
-            savepoint = self._savepoint(job.record.id)
-        except (OSError, StackError) as error:
-            return (
-                f"job {job.name} has no savepoint ({error}); "
-                "the next `up` goes on from its newest checkpoint"
-            )
-        job.record.restore_from = savepoint
-        remember(job.record, savepoint)
-        job.record.id = None
-        return f"job {job.name} stopped, its state is in {savepoint}"
-
-    def _savepoint(self, job_id: str) -> str:
-        deadline = time.monotonic() + SAVEPOINT_SECONDS
-        while True:
-            try:
-                return self._rest.stop_with_savepoint(
-                    job_id,
-                    str(self._layout.cluster.savepoints),
-                    timeout_seconds=max(1.0, deadline - time.monotonic()),
-                )
-            except StackError:
-                # Tasks that are just starting refuse; they may be there in a moment.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(SAVEPOINT_RETRY_SECONDS)
-
     # ── telling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, sentence: str | None) -> None:
@@ -339,8 +237,8 @@ class Supervisor:
             self._report(sentence)
 
     def _save(self) -> None:
-        everyone = [*self._core, *self._sources, *self._agents.everyone()]
-        self._state.processes = {child.name: child.record() for child in everyone}
+        ours = (child.record() for child in (*self._core.children, *self._sources))
+        self._state.processes = {record.name: record for record in (*ours, *self._agents.records())}
         for job in self._jobs:
             job.record.is_running = job.state == "running"
         self._state.jobs = {job.name: job.record for job in self._jobs}

@@ -33,7 +33,7 @@ def accepted(candidates: tuple[Candidate, ...]) -> tuple[str, ...]:
 def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None:
     """Return whom `sender` may hand off to; None is everybody (from outside, or no allowlist).
 
-    An agent that no kept version defines may hand off to nobody: its allowlist is not known any more.
+    An agent that no kept version defines, nor the list of removed ones, may hand off to nobody: its allowlist is not known.
     """
     if sender is None:
         return None
@@ -59,7 +59,7 @@ def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
     for rules in (rulebook.current, *rulebook.earlier):
         if rules is not None and agent in rules.agents:
             return rules.agents[agent].definition
-    return None
+    return rulebook.retired.get(agent)
 
 
 def _weigh_one(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self
 
 from signalbox.definitions.contract import Contract
@@ -78,18 +78,22 @@ NO_POLICY: Final = FleetPolicy(name="default")
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """The active rules and their predecessors, so that a message in flight finishes under the version that admitted it."""
+    """The active rules and their predecessors, so that a message in flight finishes under the version that admitted it.
+
+    `retired` are removed agents that may still answer: what they may hand off to holds until they are through.
+    """
 
     current: Rules | None = None
     earlier: tuple[Rules, ...] = field(default=())
+    retired: Mapping[str, AgentDefinition] = field(default_factory=dict)
 
     def activate(self, rules: Rules) -> Self:
         """Return the rulebook with `rules` current and at most three versions kept."""
         if self.current is not None and self.current.digest == rules.digest:
-            return type(self)(rules, self.earlier)
+            return replace(self, current=rules)
         versions = (self.current, *self.earlier) if self.current is not None else self.earlier
         kept = tuple(version for version in versions if version.digest != rules.digest)
-        return type(self)(rules, kept[: KEPT_VERSIONS - 1])
+        return replace(self, current=rules, earlier=kept[: KEPT_VERSIONS - 1])
 
     def version(self, digest: str) -> Rules | None:
         """Return the rules with `digest` while they are kept, else None."""

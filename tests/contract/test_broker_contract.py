@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +25,13 @@ from connectors.broker import (
 )
 from connectors.kafka import KafkaBroker
 from connectors.memory import MemoryBroker
+from connectors.registry import change_registry, read_registry
 from connectors.topic_reader import follow_topics, read_in_time_order, read_topic
+from signalbox.definitions.fleet import Fleet
+from signalbox.definitions.registry_state import RegistryState
+from signalbox.definitions.specs import FleetPolicy
+from signalbox.topics import AGENT_REGISTRY
+from tests.support.fleets import agent
 
 PATIENCE_POLLS = 150
 
@@ -37,8 +47,12 @@ class Lab:
     def topic(self, partitions: int = 1) -> str:
         """A new empty topic."""
         name = f"t-{uuid.uuid4().hex[:12]}"
-        self._make_topic(name, partitions)
+        self.make(name, partitions)
         return name
+
+    def make(self, name: str, partitions: int) -> None:
+        """Make a topic of this name."""
+        self._make_topic(name, partitions)
 
     def write(self, topic: str, *pairs: tuple[str, str]) -> None:
         """Write key/value pairs, acknowledged."""
@@ -179,6 +193,20 @@ def test_reader_following_from_now_skips_what_was(lab: Lab) -> None:
     assert seen == [b"new"]
 
 
+def test_reader_following_whole_first_has_all_that_was_in_one_batch(lab: Lab) -> None:
+    """Who acts on the last of many records is not shown the ones before it first; what comes later follows."""
+    topic = lab.topic()
+    lab.write(topic, *(("k", str(number)) for number in range(1500)))
+
+    batches = follow_topics(lab.broker, [topic], is_stopped=lambda: False, is_first_whole=True)
+    first = next(batches)
+    lab.write(topic, ("k", "later"))
+    later = next(batch for batch in batches if batch)
+
+    assert [r.value for r in first] == [b"%d" % number for number in range(1500)]
+    assert [r.value for r in later] == [b"later"]
+
+
 def test_transaction_open_hides_itself_and_what_follows(lab: Lab) -> None:
     """A read_committed reader sees neither an open transaction nor what stands behind it, until it ends."""
     topic = lab.topic()
@@ -190,6 +218,8 @@ def test_transaction_open_hides_itself_and_what_follows(lab: Lab) -> None:
     lab_sees_open = lab.values(topic)
     producer.commit()
     producer.close()
+    # A commit is acknowledged before its markers stand on the topic; the id's next producer waits for them.
+    lab.broker.transactional_producer(f"tx-{topic}").close()
 
     assert lab_sees_open == ["before"]
     assert lab.values(topic) == ["before", "inside"]
@@ -309,6 +339,52 @@ def test_consumer_end_offsets_count_what_is_there(lab: Lab) -> None:
     poll_until_assigned(consumer, 1)
 
     assert consumer.end_offsets([Partition(topic, 0)]) == {Partition(topic, 0): 2}
+
+
+def test_consumer_position_passes_the_markers_of_transactions(lab: Lab) -> None:
+    """Who has polled all records stands at the end, also where the last offset is a transaction's marker."""
+    topic = lab.topic()
+    producer = lab.broker.transactional_producer(f"id-{topic}")
+    for value in (b"0", b"1"):
+        producer.begin()
+        producer.send(OutgoingRecord(topic, b"k", value))
+        producer.commit()
+    producer.close()
+    consumer = lab.consumer(f"g-{topic}", topic)
+    poll_until(consumer, 2)
+    partition = Partition(topic, 0)
+
+    for _ in range(PATIENCE_POLLS):
+        if consumer.position(partition) == 4:
+            break
+        assert list(consumer.poll(timeout_seconds=0.2, max_records=10)) == []
+
+    assert consumer.position(partition) == consumer.end_offsets([partition])[partition] == 4
+
+
+def test_registry_changes_at_once_lose_nobodys_agents(lab: Lab) -> None:
+    """Of changes that overlap each is decided on what the last one wrote; readers see whole sets only."""
+    topic = f"{lab.topic()}."
+    lab.make(f"{topic}{AGENT_REGISTRY}", 1)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    names = [f"n{number}" for number in range(4)]
+    barrier = threading.Barrier(len(names))
+
+    def add(name: str) -> None:
+        def edit(state: RegistryState) -> RegistryState:
+            with suppress(threading.BrokenBarrierError):
+                barrier.wait(5)  # the first round: all have read the same
+            more = Fleet(FleetPolicy(name=f"of_{name}"), {name: agent(name, ["lead"])})
+            return state.activated(state.active.with_fleet(more), removed_at=noon)
+
+        change_registry(lab.broker, edit, topic_prefix=topic, applied_at=noon)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(add, names))
+
+    state = read_registry(lab.broker, topic_prefix=topic).state
+    assert sorted(state.active.agents) == names
+    assert state.retired == {}
 
 
 def test_consumer_stale_membership_cannot_commit_offsets(lab: Lab) -> None:

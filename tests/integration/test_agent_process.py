@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
+from agents.exit_codes import EXIT_RENEWED
+from connectors.broker import OutgoingRecord
 from connectors.kafka import KafkaBroker
 from connectors.registry import publish
+from connectors.topic_lag import agents_with_backlog
 from connectors.topic_reader import read_topic
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import Envelope
@@ -25,6 +28,7 @@ from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.ids import reply_id
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.kafka_settings import KafkaSettings
 from signalbox.local_stack.temporary import TemporaryBroker
 from tests.support.fleets import agent
 
@@ -61,11 +65,16 @@ class Stage:
         active = ActiveSet.of([Fleet(FleetPolicy(name="test"), agents)])
         publish(self.broker, active, topic_prefix=self.prefix, applied_at=datetime.now(UTC))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a process of the agent."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests/support/misbehaving_agent.py"), "worker"],
+                [
+                    sys.executable,
+                    str(ROOT / "tests/support/misbehaving_agent.py"),
+                    "worker",
+                    *options,
+                ],
                 env=self._environment,
                 cwd=self.calls.parent,
                 stdout=log,
@@ -184,18 +193,86 @@ def test_agent_terminated_finishes_what_runs_and_exits_cleanly(stage: Stage) -> 
 
 
 def test_agent_waits_for_its_definition_and_ends_when_it_is_removed(stage: Stage) -> None:
-    """A process started early waits for its definition; it drains and exits with 0 once it is taken out."""
+    """A process started early waits for its definition; taken out, it answers what its topic holds and exits with 0."""
     process = stage.start()
     stage.until(lambda: "agent.waiting" in stage.log.read_text())
-    stage.publish("worker", "other")
-    stage.send({"number": 0})
+    stage.publish("worker", "other", max_concurrent=1)
+    stage.send(*({"number": n, "seconds": 0.3} for n in range(5)))
     stage.until(lambda: len(stage.replies()) == 1)
 
     stage.publish("other")
 
     assert process.wait(PATIENCE_SECONDS) == 0
-    (heartbeat, *_) = [Heartbeat.from_json(v) for v in stage.values("agent_heartbeats")]
-    assert (heartbeat.agent, heartbeat.instance, heartbeat.max_concurrent) == ("worker", "0", 10)
+    assert stage.replies() == expected(5)
+    heartbeats = [Heartbeat.from_json(v) for v in stage.values("agent_heartbeats")]
+    assert (heartbeats[0].agent, heartbeats[0].instance) == ("worker", "0")
+    assert [heartbeats[0].draining, heartbeats[-1].draining] == [False, True]
+
+
+def test_agent_removed_where_it_would_be_started_again_stays_and_serves_what_comes_late(
+    stage: Stage,
+) -> None:
+    """`--when-removed wait` (Kubernetes): no end and no loop of starts; it says that it may go, and SIGTERM ends it."""
+    stage.publish("worker", "other")
+    stage.publish("other")
+    process = stage.start("--when-removed", "wait")
+    stage.until(lambda: "agent.drained" in stage.log.read_text())
+
+    stage.send({"number": 0})
+    stage.until(lambda: len(stage.replies()) == 1)
+
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_agent_whose_code_may_have_changed_ends_for_a_new_process_and_nothing_is_done_twice(
+    stage: Stage,
+) -> None:
+    """It answers what it has in hand, exits with 4, and the next process does the rest under the new definition."""
+    stage.publish("worker", max_concurrent=1)
+    first = stage.start()
+    stage.send({"number": 0, "seconds": 2.0}, *({"number": n} for n in range(1, 6)))
+    stage.until(lambda: bool(stage.called()["task-0"]))
+
+    stage.publish("worker", max_concurrent=7)
+    assert first.wait(PATIENCE_SECONDS) == EXIT_RENEWED
+    answered = set(stage.replies())
+    stage.start()
+    stage.until(lambda: len(stage.replies()) == 6)
+
+    assert reply_id("task-0", 0) in answered
+    assert stage.replies() == expected(6)
+    assert set(stage.called().values()) == {1}
+    stage.until(
+        lambda: Heartbeat.from_json(stage.values("agent_heartbeats")[-1]).max_concurrent == 7
+    )
+
+
+def test_agents_with_backlog_are_those_with_records_behind_their_commits(
+    stage: Stage, broker: TemporaryBroker
+) -> None:
+    """A task nobody took counts, one that was answered does not, nor do the markers of transactions after it."""
+    kafka = KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers,
+        topic_prefix=stage.prefix,
+        group_prefix=stage.prefix,
+    )
+    assert agents_with_backlog(kafka, ["worker"]) == frozenset()
+    stage.send({"number": 0})
+    assert agents_with_backlog(kafka, ["worker", "other"]) == {"worker"}
+
+    stage.publish("worker")
+    stage.start()
+    stage.until(lambda: agents_with_backlog(kafka, ["worker"]) == frozenset())
+
+    assert len(stage.replies()) == 1
+    producer = stage.broker.transactional_producer(f"{stage.prefix}aborts")
+    producer.begin()
+    producer.send(OutgoingRecord(f"{stage.prefix}agent_tasks_worker", b"k", b"never"))
+    producer.abort()
+    producer.close()
+    assert agents_with_backlog(kafka, ["worker"]) == frozenset()
 
 
 def test_agent_replaced_while_stopped_is_fenced_and_ends(stage: Stage) -> None:

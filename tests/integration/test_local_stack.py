@@ -18,6 +18,7 @@ from signalbox.local_stack.java import find_java
 from signalbox.local_stack.layout import layout_of
 from signalbox.local_stack.status import StackStatus
 from signalbox.settings import Settings
+from tests.support.desk import Desk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -39,6 +40,26 @@ def stack(settings: Settings) -> Settings:
     """The stack, up and detached."""
     assert api.up(settings, detach=True)
     return settings
+
+
+@pytest.fixture(scope="module")
+def desk(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A further fleet for the running stack, in a folder of its own."""
+    made = Desk(stack, tmp_path_factory.mktemp("desk"))
+    yield made
+    made.close()
+
+
+def _decides_by(desk: Desk, definitions: str) -> bool:
+    """Send a ticket, and say whether its decision was taken by this set."""
+    (ticket,) = desk.send()
+    desk.until(lambda: bool(desk.decisions(ticket)), "no decision")
+    return desk.decisions(ticket)[0].definitions_digest == definitions
+
+
+def _runs_what_is_active(desk: Desk) -> bool:
+    clerk = desk.clerk()
+    return clerk is not None and clerk.running == (clerk.digest,)
 
 
 def _pid(settings: Settings, kind: str) -> int:
@@ -119,6 +140,93 @@ def test_stack_question_starts_one_gateway_that_stays(stack: Settings) -> None:
     assert first == second == [("0",)]
     assert _pid(stack, "sql_gateway") == pid
     assert api.status(stack).is_healthy
+
+
+def test_stack_applied_agent_gets_what_only_it_accepts(stack: Settings, desk: Desk) -> None:
+    """`agents apply` while everything runs: the next message is decided by the new set, dispatched and answered; no job restarts."""
+    jobs = [(job.id, job.resubmissions) for job in api.status(stack).jobs]
+    desk.endpoint.may_answer.set()
+    desk.write()
+
+    applied = desk.command("apply", str(desk.folder))
+    desk.until(lambda: _decides_by(desk, applied["definitions"]), "the new set decides nothing")
+    (ticket,) = desk.send()
+
+    desk.until(lambda: desk.outcomes().get(ticket) == "completed", "the ticket has no outcome")
+    first = desk.decisions(ticket)[0]
+    assert (applied["added"], first.agent, first.path) == (["clerk"], "clerk", "contract")
+    assert first.definitions_digest == applied["definitions"]
+    assert desk.answers()[ticket] == "/v1"
+    assert [(job.id, job.resubmissions) for job in api.status(stack).jobs] == jobs
+
+
+def test_stack_invalid_definition_changes_nothing(desk: Desk) -> None:
+    """Neither topics nor registry nor processes change by a fleet of which one file is wrong; the error names its place."""
+    before, pid = desk.held(), desk.pid()
+    desk.write("/v2")
+    (desk.folder / "typist.yaml").write_text("name: typist\ndescription: Types.\nmood: bad\n")
+
+    said = desk.refused("apply", str(desk.folder))
+
+    (desk.folder / "typist.yaml").unlink()
+    assert "typist.yaml:" in said
+    assert (desk.held(), desk.pid()) == (before, pid)
+    assert not desk.has_topic("agent_tasks_typist")
+
+
+def test_stack_changed_definition_is_taken_up_between_two_tasks(desk: Desk) -> None:
+    """What is in hand ends as it began, what waits is done by the new definition; nothing twice, by the same process."""
+    pid = desk.pid()
+    in_hand, waiting = desk.send_and_hold(3)
+    desk.write("/v2")
+
+    changed = desk.command("apply", str(desk.folder))
+    desk.until(lambda: _runs_what_is_active(desk), "the change was not taken up")
+    desk.endpoint.may_answer.set()
+
+    desk.until(lambda: {in_hand, *waiting} <= desk.outcomes().keys(), "not all ended")
+    answers = desk.answers()
+    assert changed["changed"] == ["clerk"]
+    assert [answers[ticket] for ticket in (in_hand, *waiting)] == ["/v1", "/v2", "/v2"]
+    assert sorted(t for _, t in desk.endpoint.asked) == sorted({t for _, t in desk.endpoint.asked})
+    assert desk.pid() == pid
+
+
+def test_stack_removed_agent_works_off_what_waits(stack: Settings, desk: Desk) -> None:
+    """`agents remove`: it gets nothing new, all that waited is answered and its conversations complete, then its process ends."""
+    in_hand, waiting = desk.send_and_hold(3)
+    tickets = {in_hand, *waiting}
+
+    removed = desk.command("remove", "clerk")
+    desk.until(lambda: (one := desk.clerk()) is not None and not one.is_active, "not draining")
+    assert desk.clerk_state() == "draining"
+    desk.until(lambda: _decides_by(desk, removed["definitions"]), "the smaller set decides nothing")
+    (late,) = desk.send()
+    desk.until(lambda: desk.outcomes().get(late) == "none", "somebody took the late one")
+    desk.endpoint.may_answer.set()
+
+    desk.until(lambda: tickets <= desk.outcomes().keys(), "not all ended")
+    desk.until(lambda: desk.pid() == 0, "the process did not end")
+    assert {desk.outcomes()[ticket] for ticket in tickets} == {"completed"}
+    assert api.status(stack).is_healthy
+
+
+def test_stack_agent_removed_with_dead_letters_ends_what_waits(stack: Settings, desk: Desk) -> None:
+    """`--backlog dead-letter`: what waits fails at once as `agent_removed`; what is in hand is still answered."""
+    desk.command("apply", str(desk.folder))
+    desk.until(lambda: desk.clerk_state() == "running", "it did not come back")
+    in_hand, waiting = desk.send_and_hold(3)
+
+    desk.command("remove", "clerk", "--backlog", "dead-letter")
+
+    desk.until(lambda: set(waiting) <= desk.outcomes().keys(), "what waits did not end")
+    letters = desk.dead_letters()
+    assert {desk.outcomes()[ticket] for ticket in waiting} == {"failed"}
+    assert {letters[f"desk-{ticket}"] for ticket in waiting} == {"agent_removed"}
+    assert in_hand not in desk.outcomes()
+    desk.endpoint.may_answer.set()
+    desk.until(lambda: desk.outcomes().get(in_hand) == "completed", "the one in hand was lost")
+    desk.until(lambda: desk.pid() == 0, "the process did not end")
 
 
 @pytest.mark.parametrize("kind", ["agent", "taskmanager"])

@@ -79,7 +79,9 @@ class AgentLab:
         """Where the group stands."""
         return self.broker.committed(GROUP, Partition(TOPICS.tasks, partition))
 
-    def runner(self, handler: Handler, *, instance: str = "0") -> Runner:
+    def runner(
+        self, handler: Handler, *, instance: str = "0", ends_when_empty: bool = True
+    ) -> Runner:
         """A runner that has not started."""
         return Runner(
             intake=Intake(self.broker, GROUP, TOPICS.tasks, instance),
@@ -88,6 +90,7 @@ class AgentLab:
             topics=TOPICS,
             contexts=self._context,
             clock=self.clock,
+            ends_when_empty=ends_when_empty,
         )
 
     @asynccontextmanager

@@ -30,6 +30,10 @@ if __name__ == "__main__":
     configure_logging()
     settings = Settings()
     process = AgentProcess(
-        sys.argv[1], KafkaBroker(settings.kafka.servers), settings, handlers=lambda _: handle
+        sys.argv[1],
+        KafkaBroker(settings.kafka.servers),
+        settings,
+        handlers=lambda _: handle,
+        ends_when_removed="wait" not in sys.argv,
     )
     sys.exit(asyncio.run(process.run()))

@@ -26,7 +26,7 @@ output:
   type: text.written
   description: The text.
   schema: {type: object}
-handler: {python: "agents.sdr.writer:write"}
+handler: {python: "agents.sdr.send_email:send"}
 """
 
 
@@ -48,13 +48,16 @@ def topics(monkeypatch) -> list[str]:
     monkeypatch.setattr(
         session, "ensure_agent_topics", lambda _, agents: done.extend(f"topic {a}" for a in agents)
     )
-    publish = session.publish_active
+    monkeypatch.setattr(session, "require_broker", lambda _: None)
+    change = session.change_registry
 
-    def published(settings, active):
-        publish(settings, active)
-        done.append(f"registry {sorted(read_active_set(broker, topic_prefix='').agents)}")
+    def changed(settings, edit, **options):
+        made = change(settings, edit, **options)
+        if made.before != made.after:
+            done.append(f"registry {sorted(read_active_set(broker, topic_prefix='').agents)}")
+        return made
 
-    monkeypatch.setattr(session, "publish_active", published)
+    monkeypatch.setattr(session, "change_registry", changed)
     return done
 
 
@@ -174,3 +177,107 @@ def test_list_of_nothing_says_how_to_begin(topics):
 
     assert result.exit_code == 0
     assert "agents apply" in result.stderr
+
+
+def test_apply_of_a_handler_that_is_not_there_changes_nothing(fleet, topics):
+    """The function is looked for before the first topic is made; the error names file and line. Elsewhere it may be."""
+    (fleet / "writer.yaml").write_text(WRITER.replace("send_email:send", "nowhere:write"))
+
+    refused = runner.invoke(app, ["agents", "apply", str(fleet)])
+
+    assert refused.exit_code == 1
+    assert "writer.yaml:10:20: handler 'agents.sdr.nowhere:write'" in refused.stderr
+    assert topics == []
+    assert runner.invoke(app, ["agents", "apply", str(fleet), "--code-elsewhere"]).exit_code == 0
+
+
+def test_apply_of_a_handler_whose_module_is_broken_says_so(fleet, topics, tmp_path, monkeypatch):
+    """Whatever a module raises while it is read is that definition's problem, not ours."""
+    package = tmp_path / "path" / "examples"
+    package.mkdir(parents=True)
+    (package / "broken_module.py").write_text("this is no Python\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    (fleet / "writer.yaml").write_text(
+        WRITER.replace("agents.sdr.send_email:send", "examples.broken_module:act")
+    )
+
+    result = runner.invoke(app, ["agents", "apply", str(fleet)])
+
+    assert (result.exit_code, topics) == (1, [])
+    assert "SyntaxError" in result.stderr
+
+
+def test_apply_leaves_agents_without_a_file_and_names_them_unless_pruned(fleet, topics):
+    """An agent whose file is gone stays active, said aloud; `--prune` removes it by the policy that is asked for."""
+    (fleet / "reader.yaml").write_text(WRITER.replace("name: writer", "name: reader"))
+    runner.invoke(app, ["agents", "apply", str(fleet)])
+    (fleet / "reader.yaml").unlink()
+
+    left = runner.invoke(app, ["agents", "apply", str(fleet)])
+    pruned = runner.invoke(
+        app, ["agents", "apply", str(fleet), "--prune", "--backlog", "dead-letter", "--json"]
+    )
+
+    assert "reader is active and has no file" in left.stderr
+    assert topics[-1] == "registry ['writer']"
+    assert json.loads(pruned.stdout)["removed"] == ["reader"]
+    assert json.loads(pruned.stdout)["backlog"] == {"reader": "dead-letter"}
+
+
+def test_remove_warns_of_those_who_hand_off_to_it(fleet, topics):
+    """Who named it in `handoffs` keeps the name, so its answers may find nobody; the next `up` may bring it back."""
+    sender = WRITER.replace("name: writer", "name: reader") + "handoffs: [writer]\n"
+    (fleet / "reader.yaml").write_text(sender)
+    (fleet / "fleet.yaml").write_text("name: sdr\n")
+    runner.invoke(app, ["agents", "apply", str(fleet)])
+
+    result = runner.invoke(app, ["agents", "remove", "writer"])
+
+    assert result.exit_code == 0
+    assert "warning: reader may hand off to writer, which is removed" in result.stderr
+    assert "nobody is left whom reader may hand off to" in result.stderr
+    assert "the next `up` brings it back" in result.stderr
+
+
+def test_remove_of_the_last_agent_says_what_that_means(fleet, topics):
+    """It is allowed."""
+    runner.invoke(app, ["agents", "apply", str(fleet)])
+
+    result = runner.invoke(app, ["agents", "remove", "writer"])
+
+    assert result.exit_code == 0
+    assert "every message ends as NONE" in result.stderr
+
+
+def test_remove_again_changes_the_policy_alone(fleet, topics):
+    """Who drains may be told to dead-letter the rest; the same policy again changes nothing."""
+    runner.invoke(app, ["agents", "apply", str(fleet)])
+    runner.invoke(app, ["agents", "remove", "writer"])
+
+    changed = runner.invoke(
+        app, ["agents", "remove", "writer", "--backlog", "dead-letter", "--json"]
+    )
+    same = runner.invoke(app, ["agents", "remove", "writer", "--backlog", "dead-letter"])
+
+    assert json.loads(changed.stdout)["backlog"] == {"writer": "dead-letter"}
+    assert (same.exit_code, "nothing changed" in same.stdout) == (0, True)
+
+
+def test_remove_with_a_policy_that_is_none_is_misuse(topics):
+    """The two there are stand in the message."""
+    result = runner.invoke(app, ["agents", "remove", "writer", "--backlog", "forget"])
+
+    assert result.exit_code == 2
+    assert "drain or dead-letter" in result.stderr
+
+
+def test_change_without_a_broker_is_refused_with_the_way_out(fleet, monkeypatch):
+    """Not a stack trace after half a minute: the address, the reason, and what to do."""
+    monkeypatch.setattr("connectors.topic_admin.complaint", lambda *_, **__: "nobody listens")
+
+    for command in (["apply", str(fleet)], ["remove", "writer"], ["list"]):
+        result = runner.invoke(app, ["agents", *command])
+
+        assert result.exit_code == 1
+        assert "(nobody listens)" in result.stderr
+        assert "signalbox up" in result.stderr

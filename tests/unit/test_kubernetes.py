@@ -212,7 +212,7 @@ def test_jobs_keep_their_state_where_every_pod_sees_it(objects: list[Any]) -> No
 
 
 def test_agents_are_named_after_their_pod(objects: list[Any]) -> None:
-    """Each agent of the fleet is a StatefulSet whose pod's index, which a restart keeps, is its instance."""
+    """Each agent of the fleet is a StatefulSet whose pod's index, which a restart keeps, is its instance; removed, it stays."""
     found = {one["metadata"]["name"]: one for one in objects if one["kind"] == "StatefulSet"}
 
     names = load_fleets(Settings.model_construct()).agents
@@ -228,6 +228,8 @@ def test_agents_are_named_after_their_pod(objects: list[Any]) -> None:
             name,
             "--instance",
             "$(POD_INDEX)",
+            "--when-removed",
+            "wait",
         ]
         assert (
             container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.decision import NONE
@@ -447,3 +448,53 @@ class TestReview:
 
 def _twins():
     return agent("left", ["x"]), agent("right", ["x"])
+
+
+class TestRemovedAgents:
+    def test_answer_of_an_agent_removed_long_ago_goes_where_its_handoffs_allow(self):
+        """However many sets came since, what it may hand off to is known while it is retired, and nothing more is allowed."""
+        writer = agent("writer", ["brief"], handoffs=["editor"])
+        world = Simulation(rulebook(writer, EDITOR))
+        world.send(message("m-1", {"brief": "b"}))
+        world.send(message("m-2", {"brief": "c"}, conversation="c-2"))
+        first, second = (dispatch.task for dispatch in world.dispatches)
+        world.rulebook = replace(
+            rulebook(EDITOR, agent("painter", ["sketch"])), retired={"writer": writer}
+        )
+
+        world.send(reply(first, {"text": "t"}))
+        world.send(reply(second, {"sketch": "s"}))
+
+        assert [d.agent for d in world.decisions[2:]] == ["editor", NONE]
+
+    def test_answer_of_an_agent_that_nobody_remembers_goes_nowhere(self):
+        """An allowlist that is not known is not taken for none."""
+        world = Simulation(rulebook(agent("writer", ["brief"], handoffs=["editor"]), EDITOR))
+        world.send(message("m-1", {"brief": "b"}))
+        world.rulebook = rulebook(EDITOR)
+
+        world.send(reply(world.dispatches[0].task, {"text": "t"}))
+
+        assert world.decisions[-1].agent == NONE
+
+    def test_task_turned_away_because_its_agent_was_removed_fails_its_conversation_at_once(self):
+        """The conversation does not wait for the task's deadline, and its outcome says why."""
+        world = Simulation(PIPELINE)
+        world.send(message("m-1", {"brief": "b"}))
+        world.rulebook = rulebook(EDITOR)
+
+        data = {"reason": "agent_removed", "detail": "the agent was removed"}
+        world.send(reply(world.dispatches[0].task, data, kind="task.failed"))
+
+        (outcome,) = world.outcomes
+        assert (outcome.status, outcome.detail) == ("failed", "writer: the agent was removed")
+
+    def test_new_message_is_never_for_a_removed_agent(self):
+        """Being remembered for its answers makes no candidate of it, by contract or by name."""
+        world = Simulation(replace(rulebook(EDITOR), retired={"writer": WRITER}))
+
+        world.send(message("m-1", {"brief": "b"}))
+        world.send(message("m-2", {"brief": "b"}, conversation="c-2", target="writer"))
+
+        assert world.dispatches == []
+        assert [letter.reason for letter in world.dead_letters] == ["unknown_agent"]

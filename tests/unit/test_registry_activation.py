@@ -11,8 +11,9 @@ import pytest
 from flink_jobs.operators.definitions import HISTORY_KEY, Definitions
 from signalbox.contracts.registry import MANIFEST_KEY
 from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.registry_state import RegistryState
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
-from signalbox.routing.rules import EnginePolicy
+from signalbox.routing.rules import EnginePolicy, Rules
 from tests.support.fleets import agent
 
 
@@ -156,3 +157,60 @@ def test_definitions_manifest_going_back_to_an_earlier_set_is_active_again() -> 
     assert definitions.rulebook.current is not None
     assert definitions.rulebook.current.digest == FIRST.digest
     assert [version.digest for version in definitions.rulebook.earlier] == [SECOND.digest]
+
+
+def changed(
+    before: RegistryState, after: ActiveSet, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+) -> tuple[RegistryState, list[tuple[str, bytes | None]]]:
+    """The registry after `after` was applied, and what that put on the topic."""
+    state = before.activated(after, removed_at=at)
+    records = state.records_since(before, {}, at)
+    return state, [(key, None if one is None else one.to_json()) for key, one in records]
+
+
+def test_definitions_removed_agent_is_remembered_until_it_is_applied_again() -> None:
+    """What it was survives further changes, a restore and the tombstone of its definition; applied again it is active only."""
+    state, first = changed(RegistryState.empty(), SECOND)
+    state, second = changed(state, active_set(agent("alpha", ["a"])))
+    parts = FakeParts()
+    taken([*first, *second], parts)
+    taken([(f"beta@{SECOND.agents['beta'].digest}", None)], parts)
+    for number in range(4):
+        more = active_set(agent("alpha", ["a"]), agent(f"extra_{number}", [f"x{number}"]))
+        state, records = changed(state, more)
+        taken(records, parts)
+
+    restored = Definitions(EnginePolicy())
+    restored.restore(parts)
+    assert restored.rulebook.retired["beta"] == SECOND.agents["beta"]
+    assert all("beta" not in rules.agents for rules in restored.rulebook.earlier)
+
+    state, back = changed(state, SECOND)
+    for key, value in back:
+        restored.take(key, value, parts)
+    assert restored.rulebook.current is not None
+    assert "beta" in restored.rulebook.current.agents
+    assert "beta" not in restored.rulebook.retired
+
+
+@pytest.mark.parametrize("value", [b"{nonsense", b'{"name": "../x"}', b"\xff"])
+def test_definitions_unreadable_removal_is_ignored(value: bytes) -> None:
+    """Whatever stands under such a key, nothing changes and nothing is raised."""
+    definitions = taken([*records_of(FIRST), ("retired/alpha", value)])
+
+    assert definitions.rulebook.retired == {}
+
+
+def test_state_fleet_of_a_removed_agent_keeps_its_policy() -> None:
+    """What its last agents still answer completes as the fleet says; without anybody to answer the policy goes too."""
+    desk = Fleet(
+        FleetPolicy(name="desk", completes_on=("desk.done",)), {"clerk": agent("clerk", ["t"])}
+    )
+    start, _ = changed(RegistryState.empty(), FIRST)
+    state, _ = changed(start, start.active.with_fleet(desk))
+    state, _ = changed(state, state.active.without("clerk"))
+    assert list(state.active.policies) == ["test", "desk"]
+    assert Rules.compile(state.active, EnginePolicy()).completes_on == {"desk.done"}
+
+    later, _ = changed(state, state.active, datetime(2026, 1, 9, tzinfo=UTC))
+    assert later == start

@@ -11,7 +11,8 @@ from connectors.memory import MemoryBroker
 from connectors.registry import publish, read_active_set
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import ConfigurationError, DefinitionError
-from signalbox.local_stack.fleets import ActiveAgents, apply_fleets, load_fleets
+from signalbox.local_stack.fleets import apply_fleets, load_fleets
+from signalbox.local_stack.registered_agents import RegisteredAgents
 from signalbox.settings import Settings
 
 AGENT = """\
@@ -96,27 +97,33 @@ def test_load_fleets_wrong_definition_has_its_place(tmp_path: Path) -> None:
         load_fleets(_settings("a"), root)
 
 
-def test_active_agents_follow_the_registry(broker: MemoryBroker, tmp_path: Path) -> None:
+def _active(watcher: RegisteredAgents) -> set[str]:
+    state = watcher.state()
+    assert state is not None
+    return set(state.active.agents)
+
+
+def test_registered_agents_follow_the_registry(broker: MemoryBroker, tmp_path: Path) -> None:
     """The agents to run are known once a set is published, and change with the next one."""
-    watcher = ActiveAgents(broker, _settings())
-    assert watcher.names() is None
+    watcher = RegisteredAgents(broker, _settings())
+    assert watcher.state() is None
 
     _apply(broker, _settings("a"), _root(tmp_path, a=("one", "two")))
-    assert watcher.names() == frozenset({"one", "two"})
+    assert _active(watcher) == {"one", "two"}
 
     fewer = load_fleets(_settings("a"), _root(tmp_path, a=("two",)))
     publish(broker, fewer, topic_prefix="", applied_at=datetime.now(UTC))
-    assert watcher.names() == frozenset({"two"})
+    assert _active(watcher) == {"two"}
     watcher.close()
 
 
-def test_active_agents_without_a_topic_wait_for_it(tmp_path: Path) -> None:
+def test_registered_agents_without_a_topic_wait_for_it(tmp_path: Path) -> None:
     """An agents' container that starts before the topics exist finds the agents once they do."""
     broker = MemoryBroker()
-    watcher = ActiveAgents(broker, _settings())
-    assert watcher.names() is None
+    watcher = RegisteredAgents(broker, _settings())
+    assert watcher.state() is None
 
     broker.create_topic("agent_registry", 1)
     _apply(broker, _settings("a"), _root(tmp_path, a=("one",)))
 
-    assert watcher.names() == frozenset({"one"})
+    assert _active(watcher) == {"one"}

@@ -1,0 +1,197 @@
+"""`signalbox agents apply` and `remove`: change the active set while everything runs, whole or not at all.
+
+Whatever can be known to be wrong is found before the first topic is made. What is left out of the way of messages on
+purpose (the topic of a removed agent, what it has not answered) is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from signalbox.cli import session
+from signalbox.cli.handler_check import handler_problems
+from signalbox.contracts.registry import BacklogPolicy
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.loader import FLEET_FILE, load_fleet
+from signalbox.definitions.registry_state import RegistryState
+from signalbox.errors import UsageError
+from signalbox.settings import Settings
+
+if TYPE_CHECKING:
+    from connectors.registry import Change
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+Backlog = Annotated[
+    str,
+    typer.Option(
+        metavar="drain|dead-letter",
+        help="What becomes of the tasks that wait for a removed agent: worked off, or each a dead letter.",
+    ),
+]
+
+_POLICIES: Final[dict[str, BacklogPolicy]] = {"drain": "drain", "dead-letter": "dead-letter"}
+
+
+def apply(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {FLEET_FILE}.")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the fleet's agents that have no file here.")
+    ] = False,
+    backlog: Backlog = "drain",
+    code_elsewhere: Annotated[
+        bool,
+        typer.Option(
+            "--code-elsewhere", help="Handlers' code is only where agents run; do not look."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a fleet's agents active beside those of other fleets; agents of the same name are replaced.
+
+    Their topics are created first. The running job takes the change up at each conversation's next message.
+    """
+    policy = _policy(backlog)
+    settings = session.load_settings()
+    fleet = load_fleet(folder)
+    if not code_elsewhere and (problems := handler_problems(folder, fleet)):
+        raise problems[0]
+    session.require_broker(settings)
+    moment = session.now()
+
+    def applied(state: RegistryState) -> RegistryState:
+        try:
+            active = state.active.with_fleet(fleet)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        for name in _without_file(active, fleet) if prune else ():
+            active = active.without(name)
+        return state.activated(active, removed_at=moment, backlog=policy)
+
+    change = session.change_registry(settings, applied, agents=fleet.agents, moment=moment)
+    left = _without_file(change.after.active, fleet)
+    warnings = [
+        f"{name} is active and has no file in {folder}; `apply --prune` removes such agents"
+        for name in left
+    ]
+    warnings += _handoff_warnings(change)
+    _report(settings, change, warnings, as_json=as_json)
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="The agent.")],
+    backlog: Backlog = "drain",
+    as_json: AsJson = False,
+) -> None:
+    """Take an agent out of the active set; its topic stays. `apply` brings it back.
+
+    Of a removed agent the policy may be changed: say `remove` again with the other one.
+    """
+    policy = _policy(backlog)
+    settings = session.load_settings()
+    session.require_broker(settings)
+    moment = session.now()
+
+    def removed(state: RegistryState) -> RegistryState:
+        if name in state.retired:
+            return state.retired_with(name, policy)
+        try:
+            active = state.active.without(name)
+        except KeyError:
+            names = ", ".join(state.active.agents) or "none"
+            session.note(f"no agent {name!r} is active; active: {names}")
+            raise typer.Exit(1) from None
+        return state.activated(active, removed_at=moment, backlog=policy)
+
+    change = session.change_registry(settings, removed, moment=moment)
+    warnings = _handoff_warnings(change)
+    fleet = change.after.retired[name].fleet
+    if name in change.before.active.agents and fleet in settings.fleets:
+        warnings.append(
+            f"fleet {fleet!r} is in SIGNALBOX_FLEETS: while its folder has a file for {name}, the next `up` brings it back"
+        )
+    _report(settings, change, warnings, as_json=as_json)
+
+
+def _policy(given: str) -> BacklogPolicy:
+    if given not in _POLICIES:
+        msg = f"--backlog {given!r} is no policy; choose {' or '.join(_POLICIES)}"
+        raise UsageError(msg)
+    return _POLICIES[given]
+
+
+def _without_file(active: ActiveSet, fleet: Fleet) -> list[str]:
+    return [
+        name
+        for name, owner in active.fleet_of.items()
+        if owner == fleet.name and name not in fleet.agents
+    ]
+
+
+def _handoff_warnings(change: Change) -> list[str]:
+    active = change.after.active.agents
+    gone = [name for name in change.before.active.agents if name not in active]
+    warnings = []
+    for name in gone:
+        senders = [other for other, one in active.items() if name in (one.handoffs or ())]
+        if senders:
+            warnings.append(f"{', '.join(senders)} may hand off to {name}, which is removed")
+        alone = [other for other in senders if active[other].handoffs == (name,)]
+        if alone:
+            warnings.append(f"nobody is left whom {', '.join(alone)} may hand off to")
+    if gone and not active:
+        warnings.append("no agent is active any more: every message ends as NONE")
+    return warnings
+
+
+def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_json: bool) -> None:
+    before, after = change.before.active, change.after.active
+    added = [name for name in after.agents if name not in before.agents]
+    removed = [name for name in before.agents if name not in after.agents]
+    changed = [
+        name
+        for name, definition in after.agents.items()
+        if name in before.agents and before.agents[name].digest != definition.digest
+    ]
+    retired = change.after.retired
+    backlog = {
+        name: retirement.backlog
+        for name, retirement in retired.items()
+        if change.before.retired.get(name) != retirement
+    }
+    if as_json:
+        session.print_json(
+            {
+                "definitions": after.digest,
+                "added": added,
+                "changed": changed,
+                "removed": removed,
+                "backlog": backlog,
+                "warnings": list(warnings),
+            }
+        )
+        return
+    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
+        for name in names:
+            typer.echo(f"{verb} {name}")
+    for name, policy in backlog.items():
+        what = "dead-lettered" if policy == "dead-letter" else "worked off (drain)"
+        typer.echo(f"tasks that wait for {name} are {what}")
+    if change.before == change.after:
+        typer.echo("already so, nothing changed" if retired else "already active, nothing changed")
+    for warning in warnings:
+        session.note(f"warning: {warning}")
+    session.note(f"definitions {after.digest}: {len(after.agents)} agents active")
+    if not _is_supervised(settings):
+        session.note(
+            "no stack of these settings runs here: agents elsewhere follow by themselves, `signalbox up` starts the rest"
+        )
+
+
+def _is_supervised(settings: Settings) -> bool:
+    from signalbox.local_stack import state_file  # noqa: PLC0415 (slow to import)
+
+    return state_file.read(settings.home.absolute()).supervisor_is_alive()
