@@ -1,4 +1,4 @@
-"""How long to wait before a crashed process is started again: longer each time, forgotten after a good run."""
+"""How long to wait before a crashed process is started again: not at all after a good run, else longer each time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """Exponential backoff. `good_run_seconds` of running make the next crash count as the first again."""
+    """Exponential backoff. After `good_run_seconds` of running a crash is an accident: the process is started at once."""
 
     first_seconds: float = 1.0
     factor: float = 2.0
@@ -19,6 +19,7 @@ class Backoff:
         """Return the wait after a crash that followed `ran_seconds` of running."""
         if ran_seconds >= self.good_run_seconds:
             self.crashes = 0
+            return 0.0
         # The exponent is capped: a process that crashes for days must not overflow a float.
         wait = min(self.most_seconds, self.first_seconds * self.factor ** min(self.crashes, 32))
         self.crashes += 1

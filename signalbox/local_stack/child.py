@@ -135,8 +135,9 @@ class Child:
         self._start_at = self._now() + wait
         self.restarts += 1
         self.state = "restarting"
+        when = f"in {wait:g} s" if wait else "at once"
         return (
-            f"{self.name} {what}; starting it again in {wait:g} s "
+            f"{self.name} {what}; starting it again {when} "
             f"(restart {self.restarts}), see {self.process.spec.log_path}"
         )
 

@@ -190,11 +190,12 @@ def test_remove_outdated_keeps_what_a_job_needs(tmp_path: Path) -> None:
 
 
 def test_backoff_grows_to_its_limit_and_forgets_after_a_good_run() -> None:
-    """Waits double up to the limit; a minute of running makes the next crash the first."""
+    """Waits double up to the limit; after a minute of running there is none, and the next crash is the first again."""
     backoff = Backoff(first_seconds=1, most_seconds=5)
 
     assert [backoff.next_seconds(0) for _ in range(4)] == [1, 2, 4, 5]
-    assert backoff.next_seconds(61) == 1
+    assert backoff.next_seconds(61) == 0
+    assert [backoff.next_seconds(0) for _ in range(2)] == [1, 2]
 
 
 def test_backoff_after_thousands_of_crashes_is_the_limit() -> None:
