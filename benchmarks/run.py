@@ -2,8 +2,8 @@
 
     python -m benchmarks.run [NAME …] [--no-page]
 
-Each benchmark has a broker and a cluster of its own. Without names all run, about 45 minutes; those that ran replace
-their part of `benchmarks/results.json`, from which the page is written.
+Each benchmark has a broker and a cluster of its own, where it needs one. Without names all run, about 45 minutes; those that
+ran replace their part of `benchmarks/results.json`, from which the page is written.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks import (
+    candidates_at_scale,
     concurrency,
     contract_path,
     exactly_once,
@@ -43,6 +44,10 @@ BENCHMARKS: Final = {
     "runner_throughput": runner_throughput.measure,
     "exactly_once": exactly_once.measure,
 }
+WITHOUT_A_LAB: Final = {
+    "candidates_at_scale": candidates_at_scale.measure,
+    "start_and_stop": start_and_stop.measure,
+}
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
 _PACKAGES: Final = ("apache-flink", "kafka-python", "pydantic", "jsonschema-rs", "orjson")
 
@@ -50,12 +55,12 @@ _PACKAGES: Final = ("apache-flink", "kafka-python", "pydantic", "jsonschema-rs",
 def main() -> int:
     """Run, print, keep; 1 where a figure misses its aim."""
     parser = argparse.ArgumentParser(description="Measure.")
-    parser.add_argument("names", nargs="*", help=f"of {', '.join([*BENCHMARKS, 'start_and_stop'])}")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join([*BENCHMARKS, *WITHOUT_A_LAB])}")
     parser.add_argument("--no-page", action="store_true", help="print only")
     options = parser.parse_args()
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     missed = False
-    for name in options.names or [*BENCHMARKS, "start_and_stop"]:
+    for name in options.names or [*BENCHMARKS, *WITHOUT_A_LAB]:
         result = _run(name)
         kept[name] = {**result.as_json(), **_circumstances()}
         missed |= _print(result)
@@ -66,8 +71,8 @@ def main() -> int:
 
 
 def _run(name: str) -> Result:
-    if name == "start_and_stop":
-        return start_and_stop.measure()
+    if name in WITHOUT_A_LAB:
+        return WITHOUT_A_LAB[name]()
     with Lab() as lab:
         return BENCHMARKS[name](lab)
 

@@ -179,12 +179,15 @@ def _explained(
     found: Preview | None = None,
     model: str | None = None,
 ) -> dict[str, Any]:
-    weighed = () if found is None else found.candidates
-    candidates = [item.model_dump(mode="json", exclude_none=True) for item in weighed]
+    listed = () if found is None else found.candidates
+    weighed = None if found is None else found.weighed
+    candidates = [item.model_dump(mode="json", exclude_none=True) for item in listed]
     return {
         "agent": agent,
         "path": path,
         "reason": reason,
         "candidates": candidates,
+        "accepted_total": None if weighed is None else len(weighed.accepted),
+        "rejected_total": None if weighed is None else weighed.rejected_total,
         "model": model,
     }

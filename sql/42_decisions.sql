@@ -10,6 +10,8 @@ SELECT
     JSON_VALUE(json, '$.path') AS path,
     JSON_VALUE(json, '$.reason') AS reason,
     JSON_QUERY(json, '$.candidates') AS candidates,
+    TRY_CAST(JSON_VALUE(json, '$.accepted_total') AS INT) AS accepted_total,
+    TRY_CAST(JSON_VALUE(json, '$.rejected_total') AS INT) AS rejected_total,
     TRY_CAST(JSON_VALUE(json, '$.confidence') AS DOUBLE) AS confidence,
     JSON_VALUE(json, '$.model') AS model,
     JSON_VALUE(json, '$.prompt_digest') AS prompt_digest,

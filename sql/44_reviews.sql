@@ -7,6 +7,8 @@ SELECT
     JSON_VALUE(json, '$.message.type') AS message_type,
     JSON_QUERY(json, '$.message') AS message,
     JSON_QUERY(json, '$.candidates') AS candidates,
+    TRY_CAST(JSON_VALUE(json, '$.accepted_total') AS INT) AS accepted_total,
+    TRY_CAST(JSON_VALUE(json, '$.rejected_total') AS INT) AS rejected_total,
     JSON_VALUE(json, '$.reason') AS reason,
     {{ moment('opened_at') }} AS opened_at,
     {{ moment('deadline') }} AS deadline,

@@ -80,6 +80,7 @@ def lines_of(explanation: Explanation) -> Iterator[Line]:
         yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")
         if not explanation.decisions:
             yield from _candidate_lines(review.candidates)
+            yield from _unlisted_lines(review)
     for dead in explanation.dead_letters:
         yield Line("")
         yield Line(f"dead letter {dead.reason} on {dead.topic}: {dead.detail}", "red")
@@ -102,6 +103,7 @@ def _decision_lines(decision: Decision, arrived_ms: int | None) -> Iterator[Line
     for name, value in rows:
         yield Line(f"  {name:<12} {value}")
     yield from _candidate_lines(decision.candidates)
+    yield from _unlisted_lines(decision)
 
 
 def _path(decision: Decision) -> str:
@@ -145,6 +147,17 @@ def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[Line]:
             notes.insert(0, f"score {candidate.score:.2f}")
         style = "green" if candidate.accepted else "dim"
         yield Line(f"    {mark} {candidate.agent:<{width}}  {'; '.join(notes)}", style)
+
+
+def _unlisted_lines(record: Decision | Review) -> Iterator[Line]:
+    """Say how many agents were weighed and are not listed: a record names the best and the nearest misses."""
+    listed = sum(one.accepted for one in record.candidates)
+    more = (record.accepted_total or 0) - listed
+    if more > 0:
+        yield Line(f"    … and {more} more that accept", "green")
+    more = (record.rejected_total or 0) - (len(record.candidates) - listed)
+    if more > 0:
+        yield Line(f"    … and {more} more that do not", "dim")
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

@@ -26,7 +26,11 @@ class Candidate(Record):
 
 
 class Decision(Record):
-    """Why message `message_id` went to `agent`. `answer` is what the model said, ≤ 4 KiB."""
+    """Why message `message_id` went to `agent`. `answer` is what the model said, ≤ 4 KiB.
+
+    `candidates` lists at most twenty agents that accept the data, the best first, then the five nearest misses; the totals
+    count all of them, and are absent where nobody was weighed because the message names its target.
+    """
 
     message_id: Identifier
     slot: str
@@ -36,6 +40,8 @@ class Decision(Record):
     path: DecisionPath
     reason: Annotated[str, StringConstraints(max_length=1000)]
     candidates: tuple[Candidate, ...] = ()
+    accepted_total: Annotated[int, Field(ge=0)] | None = None
+    rejected_total: Annotated[int, Field(ge=0)] | None = None
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     model: str | None = None
     prompt_digest: str | None = None

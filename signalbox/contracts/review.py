@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from signalbox.contracts.decision import Candidate
 from signalbox.contracts.envelope import Envelope
@@ -15,11 +15,13 @@ from signalbox.contracts.record import Identifier, Record, Timestamp
 
 
 class Review(Record):
-    """A parked message. After `deadline` the conversation ends with outcome `none`."""
+    """A parked message. After `deadline` the conversation ends with outcome `none`. Candidates are listed as in a decision."""
 
     conversation_id: Identifier
     message: Envelope
     candidates: tuple[Candidate, ...] = ()
+    accepted_total: Annotated[int, Field(ge=0)] | None = None
+    rejected_total: Annotated[int, Field(ge=0)] | None = None
     reason: Annotated[str, StringConstraints(max_length=1000)]
     deadline: Timestamp
     opened_at: Timestamp

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import jsonschema_rs
 
+from signalbox.contracts.ids import data_digest
+from signalbox.definitions.schema_check import (
+    PATTERN_OPTIONS,
+    SchemaProblem,
+    check_before_compiling,
+    unrolled,
+)
+
 MAX_VIOLATIONS: Final = 8
+MAX_VIOLATION_CHARS: Final = 120
+MAX_EXPLAINED: Final = 256
+"""How many values data may hold for all its violations to be looked for."""
+MAX_CHECKED: Final = 100_000
+"""How many schemas are remembered as good, so that a definition that is read again is not compiled again."""
 
 
 def _refuse_remote(uri: str) -> Any:
@@ -19,40 +36,138 @@ def _refuse_remote(uri: str) -> Any:
 class Contract:
     """One compiled schema; compile once per definition, `accepts` per message."""
 
-    __slots__ = ("_validator", "schema")
+    __slots__ = ("__weakref__", "_explainer", "_validator", "schema")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Compile `schema`.
 
         Raises:
-            ValueError: it is not a JSON Schema 2020-12, or refers outside itself.
+            SchemaProblem: a ValueError; it is not a JSON Schema 2020-12, or does what `schema_check` forbids.
         """
         self.schema = schema
-        try:
-            self._validator = jsonschema_rs.Draft202012Validator(
-                dict(schema), retriever=_refuse_remote
-            )
-        except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-            first_line = str(error).splitlines()[0]
-            msg = f"not a JSON Schema 2020-12: {first_line}"
-            raise ValueError(msg) from None
+        is_recursive = check_before_compiling(schema)
+        self._validator = _compiled(schema)
+        # Listing what is wrong with nested data is exponential where a schema recurs in two branches; accepting is not.
+        self._explainer = _compiled(unrolled(schema, schema)) if is_recursive else self._validator
+
+    def __reduce__(self) -> Any:
+        return contract_of, (self.schema,)
 
     def accepts(self, data: Mapping[str, Any]) -> bool:
-        """Say whether `data` fits."""
-        return self._validator.is_valid(data)
+        """Say whether `data` fits; what is nested deeper than the validator goes does not."""
+        try:
+            return self._validator.is_valid(data)
+        except ValueError:
+            return False
 
     def violations(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return at most eight short violations, `report: required`; empty when `data` fits."""
-        found: list[str] = []
-        for error in self._validator.iter_errors(data):
-            found.append(_short(error))
-            if len(found) == MAX_VIOLATIONS:
-                break
-        return tuple(found)
+        """Return at most eight short violations, `report: required`; empty when `data` fits.
+
+        Of wide data only the first: the validator finds all before it gives any, a hundred thousand in a message of 256 KiB.
+        """
+        is_recursive = self._explainer is not self._validator
+        if is_recursive and self.accepts(data):
+            return ()
+        try:
+            if _is_wide(data):
+                self._explainer.validate(data)
+                errors = []
+            else:
+                errors = list(islice(self._explainer.iter_errors(data), MAX_VIOLATIONS))
+        except jsonschema_rs.ValidationError as error:
+            errors = [error]
+        except ValueError:
+            return ("data: nested too deeply",)
+        if is_recursive and not errors:
+            return ("data: refused where the schema recurs",)
+        return tuple(_cut(_short(error), MAX_VIOLATION_CHARS) for error in errors)
+
+
+def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            dict(schema), retriever=_refuse_remote, pattern_options=PATTERN_OPTIONS
+        )
+    except jsonschema_rs.ValidationError as error:
+        first_line = str(error).splitlines()[0]
+        msg = f"not a JSON Schema 2020-12: {_cut(first_line, 200)}"
+        raise SchemaProblem(msg, tuple(error.instance_path)) from None
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        msg = f"not a JSON Schema 2020-12: {_cut(str(error).splitlines()[0], 200)}"
+        raise SchemaProblem(msg, ()) from None
+
+
+def _is_wide(data: Any) -> bool:
+    left = MAX_EXPLAINED
+    waiting = [data]
+    while waiting:
+        node = waiting.pop()
+        inner = node.values() if isinstance(node, dict) else node
+        left -= len(inner)
+        if left < 0:
+            return True
+        waiting += [one for one in inner if isinstance(one, dict | list)]
+    return False
+
+
+def schema_digest(schema: Mapping[str, Any]) -> str:
+    """Return what names a schema: equal schemas, equal digest.
+
+    Raises:
+        SchemaProblem: it is nested deeper than JSON can be written.
+    """
+    try:
+        return data_digest(schema)
+    except TypeError as error:
+        msg = f"not JSON: {error}"
+        raise SchemaProblem(msg, ()) from None
+
+
+def contract_of(schema: Mapping[str, Any]) -> Contract:
+    """Return the compiled `schema`; while anybody in the process holds the contract of an equal one, that very contract.
+
+    Raises:
+        SchemaProblem: see `Contract`.
+    """
+    digest = schema_digest(schema)
+    with _LOCK:
+        found = _SHARED.get(digest)
+        if found is None:
+            found = _SHARED[digest] = Contract(schema)
+            _remember(digest)
+    return found
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Make sure that `schema` compiles, without keeping what was compiled: a thousand agents need not all be in memory.
+
+    Raises:
+        SchemaProblem: see `Contract`.
+    """
+    digest = schema_digest(schema)
+    with _LOCK:
+        if digest in _CHECKED:
+            _CHECKED.move_to_end(digest)
+            return
+    Contract(schema)
+    with _LOCK:
+        _remember(digest)
+
+
+# Shared by the subtasks of a TaskManager, which are threads of one process, and by the versions each of them keeps.
+_LOCK: Final = threading.Lock()
+_SHARED: Final[WeakValueDictionary[str, Contract]] = WeakValueDictionary()
+_CHECKED: Final[OrderedDict[str, None]] = OrderedDict()
+
+
+def _remember(digest: str) -> None:
+    _CHECKED[digest] = None
+    if len(_CHECKED) > MAX_CHECKED:
+        _CHECKED.popitem(last=False)
 
 
 def _short(error: jsonschema_rs.ValidationError) -> str:
-    path = ".".join(str(part) for part in error.instance_path)
+    path = ".".join(_cut(str(part)) for part in error.instance_path)
     # Each kind has attributes of its own (`property`, `unexpected`, …) that the type stubs do not list.
     kind: Any = error.kind
     name = kind.name
@@ -72,8 +187,8 @@ def _short(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _join(path: str, field: str) -> str:
-    return f"{path}.{field}" if path else str(field)
+    return f"{path}.{_cut(field)}" if path else _cut(field)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
+def _cut(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,6 +6,7 @@ A definition feeds the router prompt, the contracts, the topics, the agent proce
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -27,7 +28,7 @@ from signalbox.contracts.envelope import (
 )
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name
-from signalbox.definitions.contract import Contract
+from signalbox.definitions.contract import Contract, check_schema, contract_of
 
 RESERVED_TYPES: Final = frozenset(
     {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED}
@@ -65,8 +66,13 @@ class ContractSpec(_Spec):
     @field_validator("json_schema")
     @classmethod
     def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
-        Contract(value)
+        check_schema(value)
         return value
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The schema compiled, at the first use; equal schemas share one."""
+        return contract_of(self.json_schema)
 
 
 class OutputSpec(ContractSpec):

@@ -84,7 +84,7 @@ def _escalate(turn: Turn, message: Envelope, agent: str, origin: Origin) -> None
         _wait(turn, parked, agent, origin)
         return
     reason = f"{agent} asks for a person: {message.data.get('reason') or 'no reason given'}"
-    turn.park(parked, (), reason, sender=agent, sequence=None)
+    turn.park(parked, None, reason, sender=agent, sequence=None)
 
 
 def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:

@@ -1,33 +1,89 @@
-"""Candidates: which agents' contracts accept the data and which of them the sender may hand off to."""
+"""Candidates: which agents' contracts accept the data and which of them the sender may hand off to.
+
+Who accepts is always known in full. What is written down is bounded, however many agents there are: some of those that
+accept, the nearest misses, and how many there were of each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Self
 
 from signalbox.contracts.decision import Candidate
+from signalbox.definitions.contract import Contract
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.rules import Rulebook, Rules
 
 NOT_ALLOWED: Final = "handoffs: not allowed to the sender"
+MAX_LISTED: Final = 20
+"""Accepting agents that a record lists."""
+MAX_MISSES: Final = 5
+"""Refusing agents that a record lists."""
 
 
-def weigh(
-    data: Mapping[str, Any], rules: Rules, allowed: frozenset[str] | None
-) -> tuple[Candidate, ...]:
-    """Weigh every agent of `rules` for `data`, in name order.
+@dataclass(frozen=True)
+class Weighed:
+    """Every agent of `rules` weighed for one message. `accepted`: those that may act, in name order."""
+
+    data: Mapping[str, Any]
+    rules: Rules
+    allowed: frozenset[str] | None
+    accepting_groups: tuple[int, ...]
+    accepted: tuple[str, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rejected_total(self) -> int:
+        """How many may not act: their contract refuses the data, or the sender's handoffs do not name them."""
+        return len(self.rules.agents) - len(self.accepted)
+
+    def scored(self, scores: Mapping[str, float]) -> Self:
+        """Return the same with what a model thought of the accepted ones."""
+        return replace(self, scores=scores)
+
+    def listed(self, chosen: str | None = None) -> tuple[Candidate, ...]:
+        """Return what a record lists: accepting agents by score, then name, `chosen` among them; then the nearest misses."""
+        names = sorted(self.accepted, key=lambda name: -self.scores.get(name, 0.0))
+        shown = names[:MAX_LISTED]
+        if chosen in self.accepted and chosen not in shown:
+            shown[-1] = chosen
+        return (
+            *(Candidate(agent=name, accepted=True, score=self.scores.get(name)) for name in shown),
+            *self.misses,
+        )
+
+    @cached_property
+    def misses(self) -> tuple[Candidate, ...]:
+        """Up to five agents that may not act, the nearest first, each with what kept it from acting."""
+        names = self.rules.pool.names(self.accepting_groups)
+        barred = [] if self.allowed is None else [one for one in names if one not in self.allowed]
+        found = [_barred(name) for name in barred[:MAX_MISSES]]
+        near = self.rules.pool.nearest(
+            self.data, self.accepting_groups, MAX_MISSES - len(found), self.allowed
+        )
+        return (*found, *(self._refused(name, contract) for name, contract in near))
+
+    def _refused(self, name: str, contract: Contract) -> Candidate:
+        if self.allowed is not None and name not in self.allowed:
+            return _barred(name)
+        violations = contract.violations(self.data)
+        return Candidate(agent=name, accepted=False, violations=violations)
+
+
+def weigh(data: Mapping[str, Any], rules: Rules, allowed: frozenset[str] | None) -> Weighed:
+    """Weigh every agent of `rules` for `data`.
 
     Args:
         data: the message's data.
         rules: the active definitions.
         allowed: the sender's handoffs; None means all.
     """
-    return tuple(_weigh_one(name, data, rules, allowed) for name in sorted(rules.agents))
-
-
-def accepted(candidates: tuple[Candidate, ...]) -> tuple[str, ...]:
-    """Return the names of the accepted candidates, in order."""
-    return tuple(candidate.agent for candidate in candidates if candidate.accepted)
+    groups = rules.pool.accepting(data)
+    names = rules.pool.names(groups)
+    accepted = tuple(name for name in names if allowed is None or name in allowed)
+    return Weighed(data, rules, allowed, groups, accepted)
 
 
 def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None:
@@ -43,16 +99,18 @@ def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None
     return None if definition.handoffs is None else frozenset(definition.handoffs)
 
 
-def why_none(candidates: tuple[Candidate, ...]) -> str:
+def why_none(weighed: Weighed) -> str:
     """Say in one line which fields kept every agent from taking the data."""
-    if all(candidate.violations == (NOT_ALLOWED,) for candidate in candidates):
-        return "the sender may hand off to nobody" if candidates else "there are no agents"
-    parts = [
-        f"{candidate.agent} ({', '.join(candidate.violations[:2])})"
-        for candidate in candidates
-        if candidate.violations
-    ]
-    return "no contract accepts the data: " + "; ".join(parts)
+    agents, allowed = weighed.rules.agents, weighed.allowed
+    if not agents:
+        return "there are no agents"
+    if allowed is not None and allowed.isdisjoint(agents):
+        return "the sender may hand off to nobody"
+    parts = [f"{one.agent} ({', '.join(one.violations[:2])})" for one in weighed.misses]
+    more = weighed.rejected_total - len(parts)
+    return f"no contract accepts the data: {'; '.join(parts)}" + (
+        f"; and {more} more" if more else ""
+    )
 
 
 def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
@@ -62,12 +120,5 @@ def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
     return rulebook.retired.get(agent)
 
 
-def _weigh_one(
-    name: str, data: Mapping[str, Any], rules: Rules, allowed: frozenset[str] | None
-) -> Candidate:
-    if allowed is not None and name not in allowed:
-        return Candidate(agent=name, accepted=False, violations=(NOT_ALLOWED,))
-    contract = rules.agents[name].contract
-    if contract.accepts(data):
-        return Candidate(agent=name, accepted=True)
-    return Candidate(agent=name, accepted=False, violations=contract.violations(data))
+def _barred(name: str) -> Candidate:
+    return Candidate(agent=name, accepted=False, violations=(NOT_ALLOWED,))

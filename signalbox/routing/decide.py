@@ -6,13 +6,14 @@ never kept (the contract path touches only the conversation's own blob).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from signalbox.contracts.decision import NONE, Candidate, DecisionPath
+from signalbox.contracts.decision import NONE, DecisionPath
 from signalbox.contracts.envelope import ORCHESTRATOR, TASK_ASSIGNED, Envelope
 from signalbox.contracts.ids import ROUTE_SLOT, data_digest, dispatch_id
 from signalbox.contracts.record import from_epoch_ms
-from signalbox.routing.candidates import accepted, handoffs_of, weigh, why_none
+from signalbox.routing.candidates import MAX_LISTED, Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.commands import AskModel, Dispatch
 from signalbox.routing.guards import check_dispatch, step_key
 from signalbox.routing.prompt import routing_request
@@ -28,7 +29,7 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
         _decide_explicit(turn, message, rules, sender=sender, sequence=sequence)
         return
     candidates = weigh(message.data, rules, handoffs_of(sender, turn.rulebook))
-    names = accepted(candidates)
+    names = candidates.accepted
     if not names:
         conclude_none(
             turn,
@@ -62,13 +63,20 @@ def target_problem(message: Envelope, rules: Rules, allowed: frozenset[str] | No
         return f"target {message.target!r} names no agent"
     for name in message.targets:
         if name not in rules.agents:
-            return f"no agent {name!r}; there are {', '.join(sorted(rules.agents)) or 'none'}"
+            return f"no agent {name!r}; there are {_some(rules.agents)}"
         if allowed is not None and name not in allowed:
             return f"the sender may not hand off to {name!r}"
         violations = rules.agents[name].contract.violations(message.data)
         if violations:
             return f"{name} does not accept the data: {', '.join(violations)}"
     return None
+
+
+def _some(names: Collection[str]) -> str:
+    """Name up to twenty, and say how many more there are."""
+    shown = ", ".join(sorted(names)[:MAX_LISTED]) or "none"
+    more = len(names) - MAX_LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def ask(
@@ -119,14 +127,17 @@ def conclude(
     turn: Turn,
     message: Envelope,
     agent: str,
-    candidates: tuple[Candidate, ...],
+    candidates: Weighed | None,
     *,
     path: DecisionPath,
     reason: str,
     slot: str = ROUTE_SLOT,
     **more: Any,
 ) -> bool:
-    """Record the decision for `agent` and dispatch, unless a guard ends the episode; False when it did."""
+    """Record the decision for `agent` and dispatch, unless a guard ends the episode; False when it did.
+
+    `candidates` is None where nobody was weighed: the message names its target.
+    """
     rules = current_rules(turn)
     turn.record(
         message, slot=slot, agent=agent, path=path, reason=reason, candidates=candidates, **more
@@ -149,7 +160,7 @@ def conclude(
 def conclude_none(
     turn: Turn,
     message: Envelope,
-    candidates: tuple[Candidate, ...],
+    candidates: Weighed,
     *,
     path: DecisionPath,
     reason: str,
@@ -191,12 +202,11 @@ def _decide_explicit(
         turn.judge("failed", problem)
         return
     for number, name in enumerate(dict.fromkeys(message.targets)):
-        candidates = (Candidate(agent=name, accepted=True),)
         if not conclude(
             turn,
             message,
             name,
-            candidates,
+            None,
             path="explicit",
             reason=f"the message names {name} as its target",
             slot=f"target:{number}",

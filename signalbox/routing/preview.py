@@ -8,7 +8,7 @@ from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.decision import NONE, Candidate, DecisionPath
 from signalbox.contracts.envelope import Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
-from signalbox.routing.candidates import accepted, handoffs_of, weigh, why_none
+from signalbox.routing.candidates import Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.decide import target_problem
 from signalbox.routing.prompt import routing_request
 from signalbox.routing.rules import Rulebook, Rules
@@ -21,8 +21,13 @@ class Preview:
     agent: str | None
     path: DecisionPath
     reason: str
-    candidates: tuple[Candidate, ...]
+    weighed: Weighed | None = None
     request: ChatRequest | None = None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Who is listed, as in a decision record; nobody where the message names its target."""
+        return () if self.weighed is None else self.weighed.listed(self.agent)
 
 
 def preview(message: Envelope, rules: Rules) -> Preview:
@@ -32,10 +37,10 @@ def preview(message: Envelope, rules: Rules) -> Preview:
     if message.target is not None:
         problem = target_problem(message, rules, allowed)
         if problem is not None:
-            return Preview(NONE, "explicit", problem, ())
-        return Preview(message.targets[0], "explicit", "named as its target", ())
+            return Preview(NONE, "explicit", problem)
+        return Preview(message.targets[0], "explicit", "named as its target")
     candidates = weigh(message.data, rules, allowed)
-    names = accepted(candidates)
+    names = candidates.accepted
     if not names:
         return Preview(NONE, "contract", why_none(candidates), candidates)
     if len(names) == 1 and not rules.is_model_always(None):
@@ -47,7 +52,8 @@ def preview(message: Envelope, rules: Rules) -> Preview:
 
 def finish(preview: Preview, answer_text: str) -> Preview:
     """Complete a preview with what the model answered; an unusable answer is NONE with the problem as reason."""
-    answer = parse_answer(answer_text, accepted(preview.candidates))
+    names = () if preview.weighed is None else preview.weighed.accepted
+    answer = parse_answer(answer_text, names)
     if isinstance(answer, UnusableAnswer):
-        return Preview(NONE, "model", f"unusable answer: {answer.problem}", preview.candidates)
-    return Preview(answer.agent, "model", answer.reason, preview.candidates)
+        return Preview(NONE, "model", f"unusable answer: {answer.problem}", preview.weighed)
+    return Preview(answer.agent, "model", answer.reason, preview.weighed)

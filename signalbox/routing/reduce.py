@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from signalbox.contracts.chat import ChatAnswer
-from signalbox.contracts.decision import NONE, Candidate, DecisionPath
+from signalbox.contracts.decision import NONE, DecisionPath
 from signalbox.contracts.envelope import Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.arrive import arrive
 from signalbox.routing.backoff import backoff_ms
-from signalbox.routing.candidates import accepted, handoffs_of, weigh
+from signalbox.routing.candidates import Weighed, handoffs_of, weigh
 from signalbox.routing.commands import Command
 from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
 from signalbox.routing.prompt import prompt_digest, routing_request
@@ -98,7 +98,7 @@ def _ask_again(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
     if rules is None:
         _decide_anew(turn, message, in_flight)
         return
-    names = accepted(_candidates(turn, message, in_flight, rules))
+    names = _candidates(turn, message, in_flight, rules).accepted
     emit_question(turn, message, names, rules)
 
 
@@ -117,8 +117,8 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
     if rules is None:
         _decide_anew(turn, message, in_flight)
         return
-    candidates = _scored(_candidates(turn, message, in_flight, rules), answer)
-    names = accepted(candidates)
+    candidates = _candidates(turn, message, in_flight, rules).scored(answer.scores or {})
+    names = candidates.accepted
     verdict = parse_answer(answer.text, names)
     if isinstance(verdict, UnusableAnswer):
         _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem)
@@ -171,7 +171,7 @@ def _failed(turn: Turn, tick: ModelFailed) -> None:
                 attempt=in_flight.attempt + 1, not_before_ms=turn.now_ms + wait_ms
             )
         )
-        names = accepted(_candidates(turn, tick.message, in_flight, rules))
+        names = _candidates(turn, tick.message, in_flight, rules).accepted
         emit_question(turn, tick.message, names, rules)
         return
     detail = f"attempt {in_flight.attempt} of {engine.model_max_attempts}: {tick.detail}"
@@ -234,7 +234,7 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
             sender=in_flight.sender,
             sequence=in_flight.sequence,
         )
-    elif resolution.agent not in accepted(candidates):
+    elif resolution.agent not in candidates.accepted:
         problem = f"{resolution.agent} does not accept the data; choose another agent or NONE"
         turn.park(
             message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence
@@ -249,7 +249,7 @@ def _repair_or_review(
     message: Envelope,
     in_flight: InFlight,
     rules: Rules,
-    candidates: tuple[Candidate, ...],
+    candidates: Weighed,
     problem: str,
 ) -> None:
     if in_flight.is_repaired:
@@ -262,7 +262,7 @@ def _repair_or_review(
         )
         return
     turn.evolve(in_flight=in_flight.evolve(is_repaired=True, not_before_ms=0))
-    emit_question(turn, message, accepted(candidates), rules, problem=problem)
+    emit_question(turn, message, candidates.accepted, rules, problem=problem)
 
 
 def _decide_anew(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
@@ -278,19 +278,8 @@ def _deciding(turn: Turn, sequence: int) -> InFlight | None:
     return in_flight
 
 
-def _candidates(
-    turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules
-) -> tuple[Candidate, ...]:
+def _candidates(turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules) -> Weighed:
     return weigh(message.data, rules, handoffs_of(in_flight.sender, turn.rulebook))
-
-
-def _scored(candidates: tuple[Candidate, ...], answer: ChatAnswer) -> tuple[Candidate, ...]:
-    if not answer.scores:
-        return candidates
-    return tuple(
-        candidate.model_copy(update={"score": answer.scores.get(candidate.agent)})
-        for candidate in candidates
-    )
 
 
 def _facts(

@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.routing.pool import Pool
 
 KEPT_VERSIONS: Final = 3
 
@@ -27,11 +28,15 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAgent:
-    """A definition with its input contract compiled."""
+    """A definition and the fleet it belongs to."""
 
     definition: AgentDefinition
-    contract: Contract
     fleet: str
+
+    @property
+    def contract(self) -> Contract:
+        """Its input contract, compiled at the first use."""
+        return self.definition.input.contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +45,21 @@ class Rules:
 
     digest: str
     agents: Mapping[str, CompiledAgent]
+    pool: Pool
     policies: Mapping[str, FleetPolicy]
     completes_on: frozenset[str]
     engine: EnginePolicy
 
     @classmethod
     def compile(cls, active: ActiveSet, engine: EnginePolicy) -> Self:
-        """Compile every contract of `active`. Raises ValueError where a schema does not compile."""
+        """Make `active` ready: its schemas were checked when the definitions were read."""
         return cls(
             digest=active.digest,
             agents={
-                name: CompiledAgent(
-                    definition, Contract(definition.input.json_schema), active.fleet_of[name]
-                )
+                name: CompiledAgent(definition, active.fleet_of[name])
                 for name, definition in active.agents.items()
             },
+            pool=Pool(active.agents),
             policies=active.policies,
             completes_on=frozenset(
                 kind for policy in active.policies.values() for kind in policy.completes_on

@@ -13,6 +13,7 @@ from signalbox.contracts.outcome import Outcome, OutcomeStatus
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.contracts.review import Review
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.routing.candidates import Weighed
 from signalbox.routing.commands import (
     Command,
     DropPending,
@@ -166,10 +167,10 @@ class Turn:
         agent: str,
         path: DecisionPath,
         reason: str,
-        candidates: tuple[Candidate, ...],
+        candidates: Weighed | None,
         **more: Any,
     ) -> None:
-        """Ask for the decision record."""
+        """Ask for the decision record. Where nobody was weighed it lists `agent` alone."""
         rules = self.rulebook.current
         answer = more.pop("answer", None)
         self.emit(
@@ -182,7 +183,7 @@ class Turn:
                     agent=agent,
                     path=path,
                     reason=reason[:1000],
-                    candidates=candidates,
+                    **_listed(candidates, agent),
                     definitions_digest=more.pop("definitions", rules.digest if rules else "none"),
                     answer=None if answer is None else answer[:MAX_ANSWER_CHARS],
                     decided_at=from_epoch_ms(self.now_ms),
@@ -194,7 +195,7 @@ class Turn:
     def park(
         self,
         message: Envelope,
-        candidates: tuple[Candidate, ...],
+        candidates: Weighed | None,
         reason: str,
         *,
         sender: str | None,
@@ -221,7 +222,7 @@ class Turn:
                 Review(
                     conversation_id=self.state.id,
                     message=message,
-                    candidates=candidates,
+                    **_listed(candidates),
                     reason=reason[:1000],
                     deadline=from_epoch_ms(deadline_ms),
                     opened_at=from_epoch_ms(self.now_ms),
@@ -241,3 +242,13 @@ class Turn:
                 self.emit(Resume(state.waiting[0].sequence))
         elif state.is_open and not state.open:
             self.end_episode(state.verdict or "none", state.verdict_detail)  # type: ignore[arg-type]
+
+
+def _listed(candidates: Weighed | None, chosen: str | None = None) -> dict[str, Any]:
+    if candidates is None:
+        return {} if chosen is None else {"candidates": (Candidate(agent=chosen, accepted=True),)}
+    return {
+        "candidates": candidates.listed(chosen),
+        "accepted_total": len(candidates.accepted),
+        "rejected_total": candidates.rejected_total,
+    }
