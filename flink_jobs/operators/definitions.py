@@ -58,6 +58,9 @@ class Definitions:
         self._engine = engine
         self.is_restored = False
         self.rulebook = Rulebook()
+        # The newest manifest and which of its parts are not there yet: ten thousand parts are not counted anew for each.
+        self._latest: Manifest | None = None
+        self._missing: set[str] = set()
 
     def restore(self, parts: ReadableParts) -> None:
         """Rebuild the rulebook from broadcast state, once per start of the operator."""
@@ -78,7 +81,7 @@ class Definitions:
         elif key.startswith(RETIRED_PREFIX):
             self._retire(key, value, parts)
         elif self._keep(key, value, parts):
-            self._activate_latest(parts)
+            self._activate_latest(key, parts)
 
     def _keep(self, key: str, value: bytes, parts: Parts) -> bool:
         try:
@@ -131,13 +134,18 @@ class Definitions:
             LOG.warning("agent_registry: the tombstone of %r was ignored: it is in use", key)
         else:
             parts.remove(key)
+            self._latest = None  # it may have named that part
 
-    def _activate_latest(self, parts: Parts) -> None:
-        raw = parts.get(MANIFEST_KEY)
-        if raw is None:
+    def _activate_latest(self, key: str, parts: Parts) -> None:
+        if key == MANIFEST_KEY or self._latest is None:
+            self._expect(parts)
+        elif key in self._missing:
+            self._missing.discard(key)
+        else:
             return
-        manifest: Manifest = Manifest.from_json(raw)
-        current = self.rulebook.current
+        manifest, current = self._latest, self.rulebook.current
+        if manifest is None or self._missing:
+            return
         if (current is not None and current.digest == manifest.digest) or not self._activate(
             manifest, parts
         ):
@@ -145,6 +153,14 @@ class Definitions:
         kept = [old for old in _history(parts) if old.digest != manifest.digest]
         history = [manifest, *kept][:KEPT_VERSIONS]
         parts.put(HISTORY_KEY, orjson.dumps([old.to_json().decode() for old in history]))
+
+    def _expect(self, parts: ReadableParts) -> None:
+        raw = parts.get(MANIFEST_KEY)
+        if raw is None:
+            return
+        manifest: Manifest = Manifest.from_json(raw)
+        self._latest = manifest
+        self._missing = {key for key in _keys(manifest) if parts.get(key) is None}
 
     def _activate(self, manifest: Manifest, parts: ReadableParts) -> bool:
         try:
@@ -155,7 +171,7 @@ class Definitions:
         except ValueError as error:  # pydantic's error is one
             LOG.warning("agent_registry: manifest %s was ignored: %s", manifest.digest, error)
             return False
-        LOG.info("manifest %s is active: %s", manifest.digest, ", ".join(sorted(active.agents)))
+        LOG.info("manifest %s is active: %d agents", manifest.digest, len(active.agents))
         return True
 
 
@@ -169,7 +185,10 @@ def _retired(parts: ReadableParts) -> dict[str, str]:
     return {} if raw is None else orjson.loads(raw)
 
 
+def _keys(manifest: Manifest) -> list[str]:
+    return [f"{name}@{digest}" for name, digest in manifest.agents.items()]
+
+
 def _records(manifest: Manifest, parts: ReadableParts) -> dict[str, AgentRecord]:
-    keys = (f"{name}@{digest}" for name, digest in manifest.agents.items())
-    found = ((key, parts.get(key)) for key in keys)
+    found = ((key, parts.get(key)) for key in _keys(manifest))
     return {key: AgentRecord.from_json(raw) for key, raw in found if raw is not None}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from signalbox.contracts.registry import AgentRecord, Manifest
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+
+MAX_AGENTS: Final = 2_000
+"""Agents that are active together. Each has a topic of four partitions and a process; deciding would bear many more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,12 @@ class ActiveSet:
         """Return the set after `agents apply`: `fleet`'s agents upserted, its policy replaced.
 
         Raises:
-            ValueError: an agent of `fleet` already belongs to another fleet.
+            ValueError: an agent of `fleet` already belongs to another fleet, or there would be too many.
         """
+        together = len({*self.agents, *fleet.agents})
+        if together > MAX_AGENTS:
+            msg = f"with fleet {fleet.name!r} {together} agents would be active; at most {MAX_AGENTS} are, so remove some first"
+            raise ValueError(msg)
         for name in fleet.agents:
             owner = self.fleet_of.get(name, fleet.name)
             if owner != fleet.name:

@@ -214,5 +214,7 @@ class _Size:
             msg = f"$ref to {reference!r}: more than {MAX_DEPTH} references lead here, each from the last"
             raise SchemaProblem(msg, (*path, "$ref"))
         if id(target) not in self._known:
-            self._known[id(target)] = self.of(target, path, (*open_, (id(target), False)))
+            self._known[id(target)] = self.of(
+                target, pointer_parts(reference) or (), (*open_, (id(target), False))
+            )
         return self._known[id(target)]

@@ -200,10 +200,14 @@ class FleetPolicy(_Spec):
 
 
 class FleetFile(FleetPolicy):
-    """The file `fleet.yaml`: the policy, and the schemas its agents share (`$ref: fleet.yaml#/schemas/<name>`)."""
+    """The file `fleet.yaml`: the policy, and the schemas its agents share (`$ref: fleet.yaml#/schemas/<name>`).
+
+    `entries`: who takes what comes from outside. Only the linter reads it; absent, whoever takes no agent's answer is one.
+    """
 
     schemas: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    entries: tuple[Name, ...] | None = None
 
     def policy_alone(self) -> FleetPolicy:
         """Return what the running system needs: the shared schemas are inlined in the definitions by then."""
-        return FleetPolicy.model_validate(self.model_dump(exclude={"schemas"}))
+        return FleetPolicy.model_validate(self.model_dump(exclude={"schemas", "entries"}))

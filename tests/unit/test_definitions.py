@@ -58,7 +58,7 @@ def test_definition_loads_with_its_defaults(tmp_path):
         ("name: writer", "name: orchestrator", 1, 7, "reserved"),
         ("description: Writes a text from a brief.\n", "", 1, 1, "description is missing"),
         ("text.written", "task.failed", 7, 9, "type of the engine"),
-        ("required: [brief]", "required: brief", 5, 3, "not a JSON Schema"),
+        ("required: [brief]", "required: brief", 5, 36, "not a JSON Schema"),
         ('"agents.sdr.writer:write"', '"os.system"', 10, 19, "package.module:function"),
         ("name: writer", "name: writer\nname: again", 2, 1, "duplicate key"),
         ("name: writer", "name: !!python/object:os.system x", 1, 7, "tag"),

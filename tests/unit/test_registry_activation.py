@@ -214,3 +214,35 @@ def test_state_fleet_of_a_removed_agent_keeps_its_policy() -> None:
 
     later, _ = changed(state, state.active, datetime(2026, 1, 9, tzinfo=UTC))
     assert later == start
+
+
+def test_definitions_parts_that_come_after_their_manifest_are_counted_once_each() -> None:
+    """Two thousand parts after the manifest that names them do not make two thousand attempts to activate it."""
+    active = active_set(*(agent(f"a{n}", [f"x{n}"]) for n in range(2000)))
+    *parts, manifest = records_of(active)
+    read: list[str] = []
+
+    class Counted(FakeParts):
+        def get(self, key, default=None):
+            read.append(key)
+            return super().get(key, default)
+
+    definitions = taken([manifest, *parts], Counted())
+
+    assert definitions.rulebook.current is not None
+    assert definitions.rulebook.current.digest == active.digest
+    assert len(read) < 10_000
+
+
+def test_definitions_part_that_was_taken_away_before_its_manifest_was_complete_is_awaited_again() -> (
+    None
+):
+    """A tombstone of a part of a manifest that is not active yet puts it among the missing."""
+    *parts, manifest = records_of(SECOND)
+    (first, second) = parts
+    definitions = taken([manifest, first, (first[0], None), second])
+    assert definitions.rulebook.current is None
+
+    definitions = taken([manifest, first, (first[0], None), second, first])
+
+    assert definitions.rulebook.current is not None
