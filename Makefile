@@ -61,7 +61,7 @@ faults: setup ## what dies, freezes, lies or floods, three seeds each, judged by
 soak: setup ## half an hour of load, a kill every three minutes; nothing lost, no memory growing (SOAK_MINUTES=10 for less)
 	@$(BIN)/pytest -q -s -m soak tests/faults
 
-check: setup ## lint, format, types, import directions, SQL, spelling
+check: setup ## lint, format, types, import directions, SQL, spelling, the shipped fleet
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy signalbox connectors agents flink_jobs benchmarks
@@ -69,6 +69,7 @@ check: setup ## lint, format, types, import directions, SQL, spelling
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/codespell
 	@$(BIN)/interrogate -q tests
+	@$(BIN)/signalbox agents lint agent_definitions/sdr
 
 bench: setup ## measure everything, beside the engine's own ways, and write docs/benchmarks.md (NAMES="latency recovery" for some)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from signalbox.cli import agents_change, session
+from signalbox.cli.lint import lint_agents
+from signalbox.cli.route import route
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import FLEET_FILE, load_agent, load_fleet
+from signalbox.definitions.loader import FLEET_FILE, load_fleet, problems_in
 from signalbox.errors import DefinitionError
 
 if TYPE_CHECKING:
     from signalbox.local_stack.agent_status import AgentStatus
 
-app = typer.Typer(no_args_is_help=True, help="List, validate, apply, remove agents.")
+app = typer.Typer(no_args_is_help=True, help="List, validate, lint, route, apply, remove agents.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {FLEET_FILE}.")]
@@ -60,25 +62,10 @@ def validate(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(f"{folder}: fleet {fleet.name}, {len(fleet.agents)} agents, no problems")
 
 
+app.command("lint")(lint_agents)
+app.command("route")(route)
 app.command("apply")(agents_change.apply)
 app.command("remove")(agents_change.remove)
-
-
-def problems_in(folder: Path) -> list[DefinitionError]:
-    """Return what is wrong in a fleet's folder: the first problem of each file, then of the fleet as a whole."""
-    found: list[DefinitionError] = []
-    for path in sorted(folder.glob("*.yaml")):
-        if path.name != FLEET_FILE:
-            try:
-                load_agent(path)
-            except DefinitionError as error:
-                found.append(error)
-    try:
-        load_fleet(folder)
-    except DefinitionError as error:
-        if str(error) not in {str(one) for one in found}:
-            found.insert(0, error)
-    return found
 
 
 def _warnings(fleet: Fleet) -> tuple[str, ...]:

@@ -1,0 +1,34 @@
+"""All rules over one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signalbox.definitions.loader import FleetFolder
+from signalbox.lint.cycles import cycles
+from signalbox.lint.descriptions import descriptions
+from signalbox.lint.finding import Finding
+from signalbox.lint.handoffs import handoffs
+from signalbox.lint.outputs import outputs
+from signalbox.lint.overlaps import Likeness, overlaps
+from signalbox.lint.reachability import reachability
+from signalbox.lint.subject import Subject
+
+
+def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, ...]:
+    """Return every finding, by place.
+
+    Args:
+        folders: the fleets that would be active together; no two declare the same agent.
+        likeness: how alike two agents' descriptions are.
+    """
+    subject = Subject(folders)
+    found = [
+        *handoffs(subject),
+        *reachability(subject),
+        *outputs(subject),
+        *cycles(subject),
+        *overlaps(subject, likeness),
+        *descriptions(subject),
+    ]
+    return tuple(sorted(found))

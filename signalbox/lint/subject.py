@@ -1,0 +1,111 @@
+"""What is linted: fleets as they stand in their folders, together, with every agent's place and who can answer to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+
+from signalbox.definitions.contract import schema_digest
+from signalbox.definitions.loader import FleetFolder
+from signalbox.definitions.specs import AgentDefinition
+from signalbox.definitions.yaml_file import YamlFile
+from signalbox.lint.finding import Finding, Level
+from signalbox.lint.value_sets import ValueSet
+
+
+class Subject:
+    """Several fleets as one set, as they would be active together."""
+
+    def __init__(self, folders: Sequence[FleetFolder]) -> None:
+        self.folders = folders
+        self.agents: Mapping[str, AgentDefinition] = {
+            name: agent for folder in folders for name, agent in folder.fleet.agents.items()
+        }
+        self._files = {name: file for folder in folders for name, file in folder.files.items()}
+        self._folder_of = {name: folder for folder in folders for name in folder.files}
+        self._inputs: dict[str, ValueSet] = {}
+        self._outputs: dict[str, ValueSet] = {}
+        self._sets: dict[str, ValueSet] = {}
+
+    def finding(
+        self, rule: str, level: Level, agent: str, loc: Sequence[str | int], what: str, remedy: str
+    ) -> Finding:
+        """Return a finding at a place in the file of `agent`."""
+        return _finding(self._files[agent], rule, level, loc, what, remedy)
+
+    def finding_in_fleet(
+        self,
+        rule: str,
+        level: Level,
+        folder: FleetFolder,
+        loc: Sequence[str | int],
+        what: str,
+        remedy: str,
+    ) -> Finding:
+        """Return a finding at a place in a `fleet.yaml`."""
+        return _finding(folder.head_file, rule, level, loc, what, remedy)
+
+    def folder_of(self, agent: str) -> FleetFolder:
+        """Return the fleet that `agent` is of."""
+        return self._folder_of[agent]
+
+    def takes(self, agent: str) -> ValueSet:
+        """Return what the input contract of `agent` accepts."""
+        if agent not in self._inputs:
+            self._inputs[agent] = self._set(self.agents[agent].input.json_schema)
+        return self._inputs[agent]
+
+    def gives(self, agent: str) -> ValueSet:
+        """Return what `agent` may answer with."""
+        if agent not in self._outputs:
+            self._outputs[agent] = self._set(self.agents[agent].output.json_schema)
+        return self._outputs[agent]
+
+    def allows(self, sender: str, receiver: str) -> bool:
+        """Say whether the handoffs of `sender` let `receiver` act on its answer."""
+        handoffs = self.agents[sender].handoffs
+        return handoffs is None or receiver in handoffs
+
+    def is_made_for(self, receiver: str, sender: str) -> bool:
+        """Say whether `receiver` accepts whatever `sender` answers."""
+        return self.takes(receiver).covers(self.gives(sender))
+
+    @cached_property
+    def fits(self) -> Mapping[str, tuple[str, ...]]:
+        """Agent → those whose input may accept its answer, whatever the handoffs say."""
+        return {
+            sender: tuple(
+                receiver
+                for receiver in self.agents
+                if self.gives(sender).may_meet(self.takes(receiver))
+            )
+            for sender in self.agents
+        }
+
+    @cached_property
+    def flow(self) -> Mapping[str, tuple[str, ...]]:
+        """Agent → those that may act on its answer: it fits, and the handoffs allow it."""
+        return {
+            sender: tuple(one for one in receivers if self.allows(sender, one))
+            for sender, receivers in self.fits.items()
+        }
+
+    def overlapping(self) -> Iterator[tuple[str, str]]:
+        """Yield pairs of agents whose input contracts accept some data in common."""
+        for one, other in combinations(self.agents, 2):
+            if self.takes(one).must_meet(self.takes(other)):
+                yield one, other
+
+    def _set(self, schema: dict[str, object]) -> ValueSet:
+        digest = schema_digest(schema)
+        if digest not in self._sets:
+            self._sets[digest] = ValueSet(schema)
+        return self._sets[digest]
+
+
+def _finding(
+    file: YamlFile, rule: str, level: Level, loc: Sequence[str | int], what: str, remedy: str
+) -> Finding:
+    line, column = file.place(*loc)
+    return Finding(file.path, line, column, rule, level, what, remedy)

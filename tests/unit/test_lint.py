@@ -1,0 +1,255 @@
+"""The linter's rules: each finds what it is for, at its place, and is silent on what is right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from signalbox.cli.main import app
+from signalbox.definitions.loader import open_fleet
+from signalbox.lint.finding import Finding
+from signalbox.lint.run import lint
+
+runner = CliRunner()
+REPOSITORY = Path(__file__).parents[2]
+PROSE = "Reads what somebody ordered, looks up every price, writes an invoice."
+
+
+def write_agent(folder: Path, name: str, takes: Any, gives: Any, **more: Any) -> None:
+    """One definition as YAML; JSON is YAML too, one field a line so that places differ."""
+    parts = {
+        "name": name,
+        "description": f"{PROSE} Says so of {name}.",
+        "input": {"description": "Something.", "schema": takes},
+        "output": {"type": f"{name}.done", "description": "Something.", "schema": gives},
+        "handler": {"python": "agents.none:none"},
+        **more,
+    }
+    lines = [f"{key}: {json.dumps(value)}" for key, value in parts.items()]
+    (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n")
+
+
+def keys(*required: str, **properties: Any) -> dict[str, Any]:
+    """A closed object with exactly the keys `required`."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**dict.fromkeys(required, True), **properties},
+        "additionalProperties": False,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A fleet that completes on `last.done`."""
+    (tmp_path / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done]\n")
+    write_agent(tmp_path, "last", keys("text"), keys("end"))
+    return tmp_path
+
+
+def found(folder: Path, alike: Mapping[tuple[str, str], float] | None = None) -> list[Finding]:
+    likeness = alike or {}
+    return list(lint([open_fleet(folder)], lambda one, other: likeness.get((one, other), 0.0)))
+
+
+def rules(folder: Path, **more: Any) -> list[str]:
+    return [one.rule for one in found(folder, **more)]
+
+
+def test_lint_of_a_sound_fleet_is_silent(folder):
+    """A chain from an entry to the completing type has no findings."""
+    write_agent(folder, "first", keys("brief"), keys("text"), handoffs=["last"])
+
+    assert found(folder) == []
+
+
+def test_unknown_handoff_is_an_error_at_the_name(folder):
+    """A misspelt name is found on its line, with the nearest one."""
+    write_agent(folder, "first", keys("brief"), keys("text"), handoffs=["last", "lasst"])
+
+    (finding,) = found(folder)
+
+    assert (finding.rule, finding.level) == ("unknown-handoff", "error")
+    assert (finding.path, finding.line) == (folder / "first.yaml", 6)
+    assert "did you mean last?" in finding.remedy
+
+
+def test_handoff_whose_answer_can_never_fit_is_a_warning(folder):
+    """The allowlist names an agent that could use none of the answers."""
+    write_agent(folder, "first", keys("brief"), keys("text"), handoffs=["last", "other"])
+    write_agent(folder, "other", keys("picture"), keys("text"))
+
+    assert rules(folder) == ["handoff-never-fits"]
+
+
+def test_answer_that_nobody_takes_is_a_dead_output(folder):
+    """Neither a contract accepts it nor does the fleet complete on it."""
+    write_agent(folder, "first", keys("brief"), keys("nobody", "wants"))
+
+    (finding,) = found(folder)
+
+    assert finding.rule == "dead-output"
+    assert "no input contract accepts it" in finding.what
+
+
+def test_answer_that_the_handoffs_keep_from_everybody_is_a_dead_output(folder):
+    """The contract would fit; the empty allowlist lets nobody act, and the taker is not reached."""
+    write_agent(folder, "first", keys("brief"), keys("text"), handoffs=[])
+
+    assert sorted(rules(folder)) == ["dead-output", "unreachable"]
+    assert "handoffs keep it from last" in next(
+        one.what for one in found(folder) if one.rule == "dead-output"
+    )
+
+
+def test_completing_type_that_nobody_answers_with_is_found_in_fleet_yaml(folder):
+    """`completes_on` names a type that no agent has."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on:\n- last.done\n- lost.done\n")
+
+    (finding,) = found(folder)
+
+    assert (finding.rule, finding.path, finding.line) == (
+        "never-completes",
+        folder / "fleet.yaml",
+        4,
+    )
+
+
+def test_contract_that_accepts_nothing_is_an_error(folder):
+    """A required key whose value may be nothing can never be sent."""
+    write_agent(folder, "first", keys("brief", brief={"type": "string", "enum": [1]}), keys("text"))
+
+    errors = [one for one in found(folder) if one.level == "error"]
+
+    assert [one.rule for one in errors] == ["unreachable"]
+    assert "accepts no data" in errors[0].what
+
+
+def test_declared_entries_say_who_is_reached(folder):
+    """With `entries` an agent that no answer fits is unreachable unless it is named there."""
+    write_agent(folder, "first", keys("brief"), keys("text"))
+    write_agent(folder, "orphan", keys("picture"), keys("text"))
+    assert rules(folder) == []
+
+    (folder / "fleet.yaml").write_text(
+        "name: test\ncompletes_on: [last.done]\nentries: [first, ghost]\n"
+    )
+
+    assert [(one.rule, one.level) for one in found(folder)] == [
+        ("unreachable", "error"),
+        ("unreachable", "warning"),
+    ]
+
+
+def test_circle_without_a_measure_is_a_warning_with_the_way_and_the_budget(folder):
+    """Two agents that answer each other are shown as a way round, with the budget that ends it."""
+    (folder / "fleet.yaml").write_text(
+        "name: test\ncompletes_on: [last.done]\nentries: [ping, last]\nbudgets: {hops: 7}\n"
+    )
+    write_agent(folder, "ping", keys("ball"), keys("bat"))
+    write_agent(folder, "pong", keys("bat"), keys("ball"))
+
+    (finding,) = found(folder)
+
+    assert finding.rule == "cycle"
+    assert "ping → pong → ping" in finding.what
+    assert "7 hops" in finding.what
+
+
+def test_circle_with_a_required_number_that_has_a_minimum_is_silent(folder):
+    """A number that everybody must pass on and one agent refuses below its minimum ends the circle."""
+    (folder / "fleet.yaml").write_text(
+        "name: test\ncompletes_on: [last.done]\nentries: [ping, last]\n"
+    )
+    left = {"type": "integer", "minimum": 1}
+    write_agent(folder, "ping", keys("ball", "left", left=left), keys("bat", "left"))
+    write_agent(folder, "pong", keys("bat", "left"), keys("ball", "left"))
+
+    assert found(folder) == []
+
+
+def test_overlap_without_examples_is_a_warning_and_with_examples_is_not(folder):
+    """Where contracts overlap the text decides, and three examples on both sides are something to decide by."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, twin.done]\n")
+    write_agent(folder, "twin", keys("text"), keys("end"))
+    assert rules(folder) == ["overlap"]
+
+    for name in ("twin", "last"):
+        write_agent(folder, name, keys("text"), keys("end"), examples=["One.", "Two.", "Three."])
+
+    assert rules(folder) == []
+
+
+def test_overlap_of_agents_that_read_alike_is_a_warning_whatever_the_examples(folder):
+    """Descriptions that say the same leave a model to guess."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, twin.done]\n")
+    for name in ("twin", "last"):
+        write_agent(folder, name, keys("text"), keys("end"), examples=["One.", "Two.", "Three."])
+
+    assert rules(folder, alike={("last", "twin"): 0.9}) == ["overlap"]
+
+
+def test_contracts_told_apart_by_a_constant_do_not_overlap(folder):
+    """The same keys with different constants have no data in common."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, a.done, b.done]\n")
+    for name in "ab":
+        write_agent(folder, name, keys("kind", kind={"const": name}), keys("end"))
+
+    assert found(folder) == []
+
+
+def test_thin_description_is_a_warning(folder):
+    """The name again and filler words are nothing to route by."""
+    write_agent(folder, "first", keys("brief"), keys("text"), description="Does the first thing.")
+
+    assert rules(folder) == ["thin-description"]
+
+
+def test_lint_of_the_shipped_fleet_finds_nothing():
+    """The fleet in the repository lints clean, through the command, exit code 0."""
+    result = runner.invoke(app, ["agents", "lint", str(REPOSITORY / "agent_definitions" / "sdr")])
+
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_lint_json_counts_and_exits_1_on_errors(folder):
+    """Programs read findings as data; an error is exit code 1, a warning is not."""
+    write_agent(folder, "first", keys("brief"), keys("text"), description="Thin.")
+    result = runner.invoke(app, ["agents", "lint", str(folder), "--json"])
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["errors"], said["warnings"]) == (0, 0, 1)
+
+    write_agent(folder, "first", keys("brief"), keys("text"), handoffs=["ghost"])
+    result = runner.invoke(app, ["agents", "lint", str(folder), "--json"])
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["errors"]) == (1, 1)
+    assert set(said["findings"][0]) == {
+        "path", "line", "column", "rule", "level", "what", "remedy",
+    }  # fmt: skip
+
+
+def test_lint_of_descriptions_that_say_the_same_finds_them_without_an_embedder(folder):
+    """The words alone show that two agents describe themselves alike."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, twin.done]\n")
+    for name in ("twin", "last"):
+        write_agent(folder, name, keys("text"), keys("end"), description=PROSE)
+
+    result = runner.invoke(app, ["agents", "lint", str(folder)])
+
+    assert result.exit_code == 0
+    assert "reads like it" in result.stdout
+
+
+def test_lint_of_an_invalid_definition_is_an_error_with_its_place(folder):
+    """What does not load is the only finding."""
+    (folder / "first.yaml").write_text("name: First\n")
+
+    result = runner.invoke(app, ["agents", "lint", str(folder)])
+
+    assert result.exit_code == 1
+    assert f"{folder}/first.yaml:1:" in result.stdout
