@@ -56,18 +56,24 @@ class YamlFile:
     _tree: CommentedMap
 
     @classmethod
-    def read(cls, path: Path) -> YamlFile:
-        """Read and parse `path`.
+    def read(cls, path: Path, max_bytes: int = MAX_FILE_BYTES) -> YamlFile:
+        """Read and parse `path`, which has at most `max_bytes`.
 
         Raises:
             DefinitionError: at the place that is no YAML, or not allowed in a definition.
         """
-        tree = _parse(path, _text(path))
+        tree = _parse(path, _text(path, max_bytes))
         return cls(path, _plain(tree, path), tree)
 
     def place(self, *loc: str | int) -> tuple[int, int]:
         """Return line and column (from 1) of the deepest part of `loc` that is in the file."""
         return _place(self._tree, loc)
+
+    def key_lines(self) -> dict[str, int] | None:
+        """Return the line (from 0) of every key of the file's mapping; None where that is written in braces."""
+        if self._tree.fa.flow_style():
+            return None
+        return {key: self._tree.lc.key(key)[0] for key in self._tree}
 
     def error(self, loc: Loc, problem: str, hint: str) -> DefinitionError:
         """Return the error that points at `loc`."""
@@ -88,21 +94,21 @@ class YamlFile:
             raise self.error((*first["loc"], *_deeper(first)), problem, hint) from None
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, max_bytes: int) -> str:
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+            raw = file.read(max_bytes + 1)
     except OSError as error:
         raise DefinitionError(
             path, 1, 1, f"cannot be read: {error.strerror}", "check the path"
         ) from None
-    if len(raw) > MAX_FILE_BYTES:
+    if len(raw) > max_bytes:
         raise DefinitionError(
             path,
             1,
             1,
             f"{path.stat().st_size} bytes",
-            f"a definition has at most {MAX_FILE_BYTES}; say less, or share schemas in fleet.yaml",
+            f"a definition has at most {max_bytes}; say less, or share schemas in fleet.yaml",
         )
     try:
         return raw.decode("utf-8")

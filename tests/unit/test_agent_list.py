@@ -1,0 +1,134 @@
+"""Definitions in one file, and a calibration kept with its fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from signalbox.definitions.agent_list import load_calibration, load_definitions
+from signalbox.definitions.calibration_file import with_calibration
+from signalbox.definitions.contract import Contract
+from signalbox.definitions.specs import Calibration
+from signalbox.errors import DefinitionError
+
+SDR = Path(__file__).parents[2] / "agent_definitions" / "sdr"
+TWO = """\
+agents:
+- name: one
+  description: Does one thing.
+  input: Something.
+- name: two
+  description: Does another.
+  input: {description: An order., schema: {$ref: "fleet.yaml#/schemas/order"}}
+schemas:
+  order: {type: object, required: [order]}
+calibration: {none_below: 0.4}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "agents.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_plain_text_input_takes_any_text_and_a_schema_stays_a_contract(tmp_path) -> None:
+    """Both kinds stand side by side; handler, output and examples may be absent."""
+    fleet = load_definitions(written(tmp_path, TWO))
+    takes = {
+        name: Contract(agent.input.json_schema).accepts for name, agent in fleet.agents.items()
+    }
+
+    assert takes["one"]({"text": "x"})
+    assert not takes["one"]({"order": 1})
+    assert takes["two"]({"order": 1})
+    assert fleet.policy.calibration.none_below == 0.4
+
+
+def test_folder_is_loaded_as_the_stack_loads_it() -> None:
+    """A fleet is evaluated as it runs."""
+    assert set(load_definitions(SDR).agents) >= {"lead_ingestion", "send_email"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\n", "agents.yaml:1:1: no list `agents:`"),
+        ("agents: []\n", "agents.yaml:1:1: no list `agents:`"),
+        (
+            "agents:\n- name: One\n  description: x\n",
+            "agents.yaml:2:9: agents.0.name: got 'One'",
+        ),
+        (
+            "agents:\n- name: one\n",
+            "agents.0.description is missing",
+        ),
+        (
+            "agents:\n- {name: one, description: x}\n- {name: one, description: y}\n",
+            "agents.yaml:3:10: agent 'one' is also declared on line 2; names are unique",
+        ),
+        (
+            "agents:\n- {name: one, description: x, color: red}\n",
+            "agents.0.color is not a field",
+        ),
+    ],
+)
+def test_mistake_in_a_list_is_named_with_its_place(tmp_path, text: str, said: str) -> None:
+    """What is wrong, where, and what is right."""
+    with pytest.raises(DefinitionError) as raised:
+        load_definitions(written(tmp_path, text))
+
+    assert said in str(raised.value)
+
+
+def test_policy_file_by_itself_is_answered_with_its_folder() -> None:
+    """The slip is common: fleet.yaml is not the fleet."""
+    with pytest.raises(DefinitionError, match=r"give its folder, .*sdr"):
+        load_definitions(SDR / "fleet.yaml")
+
+
+def test_calibration_is_replaced_and_nothing_else(tmp_path) -> None:
+    """Comments, order and style of everything around stay, to the byte."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text((SDR / "fleet.yaml").read_text())
+    before = path.read_text().splitlines()
+    path.write_text(with_calibration(path, Calibration(none_below=0.31)))
+    after = path.read_text().splitlines()
+
+    assert [line for line in before if not line.startswith("calibration:")] == [
+        line for line in after if line != "calibration:" and line not in _lines(0.31)
+    ]
+    assert "  none_below: 0.31" in after
+
+
+def test_calibration_is_added_where_there_was_none(tmp_path) -> None:
+    """At the end, on a line of its own, and read back."""
+    path = written(tmp_path, "name: x # why\nagents:\n- {name: one, description: x}")
+    path.write_text(with_calibration(path, Calibration(none_below=0.31)))
+
+    assert path.read_text().startswith("name: x # why\nagents:\n- {name: one, description: x}\n")
+    assert load_definitions(path).policy.calibration.none_below == 0.31
+
+
+@pytest.mark.parametrize(
+    "text", ["{name: x, calibration: {none_below: 0.1}}\n", "name: x\nmore: 1\n...\n"]
+)
+def test_file_in_which_the_key_cannot_be_placed_is_refused(tmp_path, text: str) -> None:
+    """Nothing is written that would read differently."""
+    with pytest.raises(DefinitionError):
+        with_calibration(written(tmp_path, text), Calibration(none_below=0.31))
+
+
+def test_calibration_by_itself_is_checked_like_any_definition(tmp_path) -> None:
+    """A wrong value has its place."""
+    path = tmp_path / "calibration.yaml"
+    path.write_text("none_below: 7\n")
+
+    with pytest.raises(DefinitionError, match=r"calibration.yaml:1:13: none_below: got 7"):
+        load_calibration(path)
+
+
+def _lines(none_below: float) -> list[str]:
+    fields = Calibration(none_below=none_below).model_dump(mode="json", exclude_none=True)
+    return [f"  {name}: {value}" for name, value in fields.items()]
