@@ -27,6 +27,7 @@ from benchmarks import (
     exactly_once,
     hanging_calls,
     latency,
+    model_calls,
     page,
     recovery,
     runner_throughput,
@@ -46,6 +47,7 @@ BENCHMARKS: Final = {
 }
 WITHOUT_A_LAB: Final = {
     "candidates_at_scale": candidates_at_scale.measure,
+    "model_calls": model_calls.measure,
     "start_and_stop": start_and_stop.measure,
 }
 RESULTS: Final = ROOT / "benchmarks" / "results.json"

@@ -18,7 +18,7 @@ from signalbox.evaluation.trial import Trial
 from signalbox.routing.commands import AskModel
 from signalbox.routing.rules import Rulebook
 
-_CACHED_ANSWERS: Final = 10_000
+CACHED_ANSWERS: Final = 10_000
 _GIVE_UP_AFTER: Final = 5
 """So many rows without an answer before any has one: the model is away, and asking on is of no use."""
 
@@ -37,9 +37,16 @@ class _Counted:
 class Evaluation:
     """One pass over the rows. Equal questions share one call, as they do in the operator."""
 
-    def __init__(self, rulebook: Rulebook, model: ChatModel, *, at_once: int) -> None:
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        model: ChatModel,
+        *,
+        at_once: int,
+        cached_answers: int = CACHED_ANSWERS,
+    ) -> None:
         self._rulebook = rulebook
-        self._model = CachingChatModel(model, _CACHED_ANSWERS)
+        self._model = CachingChatModel(model, cached_answers)
         self._at_once = at_once
         self._answered = False
         self._unanswered: list[str] = []
