@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,10 +44,12 @@ class Evaluation:
         *,
         at_once: int,
         cached_answers: int = CACHED_ANSWERS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rulebook = rulebook
         self._model = CachingChatModel(model, cached_answers)
         self._at_once = at_once
+        self._sleep = sleep
         self._answered = False
         self._unanswered: list[str] = []
 
@@ -85,8 +87,9 @@ class Evaluation:
         while (question := trial.question) is not None:
             wait_seconds = trial.wait_seconds()
             if wait_seconds:
-                await asyncio.sleep(wait_seconds)
-                counted.waited_seconds += wait_seconds
+                before = time.perf_counter()
+                await self._sleep(wait_seconds)
+                counted.waited_seconds += time.perf_counter() - before
             await self._ask(trial, question, counted)
         seconds = time.perf_counter() - started - counted.waited_seconds
         prediction = trial.prediction(model_calls=counted.calls, decision_ms=seconds * 1000)

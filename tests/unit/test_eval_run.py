@@ -74,13 +74,18 @@ async def test_equal_questions_are_asked_once() -> None:
     assert [result.prediction.path for result in results] == ["model", "cache", "model"]
 
 
-async def test_failed_call_is_tried_again() -> None:
-    """The retry is the reducer's, and its waiting is no part of a decision's time."""
-    said = iter([RetryableError("busy", retry_after_seconds=0.01), LEFT])
-    (result,) = await Evaluation(RULES, ScriptedChatModel(lambda _: next(said)), at_once=1).run(
-        rows("x"), ignore
-    )
+async def test_failed_call_is_tried_again_when_the_server_wishes() -> None:
+    """The retry and its waiting are the reducer's; waiting is no part of a decision's time."""
+    waited: list[float] = []
 
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    said = iter([RetryableError("busy", retry_after_seconds=300), LEFT])
+    model = ScriptedChatModel(lambda _: next(said))
+    (result,) = await Evaluation(RULES, model, at_once=1, sleep=sleep).run(rows("x"), ignore)
+
+    assert waited == [300]
     assert (result.is_right, result.prediction.model_calls) == (True, 2)
 
 

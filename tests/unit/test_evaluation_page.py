@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from signalbox.evaluation.page import MAX_MATRIX_LABELS, matrix_of
@@ -39,11 +40,5 @@ def test_large_matrix_shows_what_is_confused_most_and_says_what_is_left_out() ->
 
     assert matrix.labels == ("agent_000", "agent_003", "agent_150")
     assert matrix.hidden == 197
-    assert (
-        len(
-            matrix_of(
-                report(names, [(a, b, 1) for a, b in zip(names, names[1:], strict=False)])
-            ).labels
-        )
-        == MAX_MATRIX_LABELS
-    )
+    many = matrix_of(report(names, [(one, other, 1) for one, other in pairwise(names)]))
+    assert len(many.labels) == MAX_MATRIX_LABELS
