@@ -20,6 +20,7 @@ from signalbox.evaluation.metrics import (
 )
 from signalbox.evaluation.reliability import reliability
 from signalbox.evaluation.results import Result, forbidden_edge
+from signalbox.routing.prompt import query_text
 from signalbox.routing.rules import Rulebook
 
 _TEXT_CHARS: Final = 200
@@ -106,7 +107,8 @@ def report(results: Sequence[Result], rulebook: Rulebook, asked: Asked) -> dict[
 
 def _example(result: Result) -> dict[str, Any]:
     row, said = result.row, result.prediction
-    text = row.data["text"] if row.is_text else canonical_json(row.data).decode()
+    # What a scorer reads of a message tells two rows apart better than the first fields of their JSON.
+    text = query_text(row.data) or canonical_json(row.data).decode()
     return {
         "id": row.id,
         "text": text if len(text) <= _TEXT_CHARS else text[: _TEXT_CHARS - 1] + "…",

@@ -60,6 +60,7 @@ class Trial:
         self._conversation = f"row-{row.line}"
         self._world = Simulation(rulebook)
         self._scores: dict[str, float] = {}
+        self._asked_about: tuple[str, ...] = ()
         self._last_failure: str | None = None
 
     @property
@@ -82,6 +83,8 @@ class Trial:
     def answer(self, answer: ChatAnswer) -> None:
         """Hand the reducer what the model said."""
         self._scores = dict(answer.scores)
+        if self.question is not None:
+            self._asked_about = tuple(self.question.request.choices)
         self._world.answer(self._conversation, answer)
 
     def fail(self, detail: str, *, is_retryable: bool, retry_after_seconds: float | None) -> None:
@@ -136,8 +139,12 @@ class Trial:
         )
 
     def _ranked(self, candidates: tuple[Candidate, ...], chosen: str) -> tuple[str, ...]:
-        """Order the accepted candidates by score; the chosen one first among equals, and first where nobody scored."""
-        names = [candidate.agent for candidate in candidates if candidate.accepted]
+        """Order those that may act by score; the chosen one first among equals, and first where nobody scored.
+
+        Whom the model was asked about is known in full; the record lists a bounded number of them.
+        """
+        listed = (candidate.agent for candidate in candidates if candidate.accepted)
+        names = self._asked_about or tuple(listed) or ((chosen,) if chosen != NONE else ())
         return tuple(sorted(names, key=lambda name: (-self._scores.get(name, 0.0), name != chosen)))
 
     def _score(self, agent: str, ranked: tuple[str, ...], confidence: float | None) -> float:

@@ -91,6 +91,17 @@ def test_scores_order_the_shortlist_also_when_the_answer_is_none() -> None:
     assert (found.tokens_in, found.tokens_out) == (10, 2)
 
 
+def test_shortlist_has_every_candidate_however_many_there_are() -> None:
+    """A record lists a bounded number of candidates; whether the right one was near is asked of all."""
+    names = [f"agent_{n:02d}" for n in range(50)]
+    scores = {name: n / 100 for n, name in enumerate(names)}
+    found = decide(
+        {"t": 1}, said("NONE", **scores), rules=rulebook(*[agent(n, ["t"]) for n in names])
+    )
+
+    assert found.shortlist == tuple(reversed(names))
+
+
 def test_model_without_scores_is_ranked_by_its_choice_and_confidence() -> None:
     """Of a language model the choice is first, and a sure NONE scores low."""
     chosen = decide({"t": 1}, said("right", 0.7))
