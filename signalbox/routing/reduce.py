@@ -10,9 +10,9 @@ from typing import Any, assert_never
 
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.decision import NONE, DecisionPath
-from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
-from signalbox.routing.arrive import arrive
+from signalbox.routing.arrive import arrive, escalate
 from signalbox.routing.backoff import backoff_ms
 from signalbox.routing.candidates import Weighed, handoffs_of, weigh
 from signalbox.routing.commands import Command
@@ -89,6 +89,9 @@ def _ready(turn: Turn, tick: MessageReady) -> None:
             )
             return
         turn.begin_episode()
+    if head.sender is not None and tick.message.type == TASK_ESCALATED:
+        escalate(turn, tick.message, head.sender, sequence=tick.sequence)
+        return
     decide(turn, tick.message, sender=head.sender, sequence=tick.sequence)
 
 

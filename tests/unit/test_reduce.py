@@ -445,6 +445,24 @@ class TestReview:
         assert world.dispatches[-1].agent == "right"
         assert world.dispatches[-1].task.data == {"x": 1}
 
+    def test_escalated_task_that_waited_its_turn_is_still_a_persons(self):
+        """An escalation that arrives while another message is at the model is parked when its turn comes, with its reason."""
+        world = Simulation(rulebook(*_twins()))
+        world.send(message("m-1", {"x": 1}, target="left"))
+        world.send(message("m-2", {"x": 2}))
+        task = world.dispatches[0].task
+        asks = {"reason": "unsure", "data": task.data}
+        world.send(reply(task, asks, kind="task.escalated"))
+
+        world.answer("c-1", says("right"))
+
+        assert [d.agent for d in world.dispatches] == ["left", "right"]
+        assert [r.reason for r in world.reviews] == ["left asks for a person: unsure"]
+        assert world.reviews[0].message.data == {"x": 1}
+        resolved = {"message_id": world.reviews[0].message.id, "agent": "right"}
+        world.send(message("m-3", resolved, type="review.resolved"))
+        assert world.dispatches[-1].task.data == {"x": 1}
+
 
 def _twins():
     return agent("left", ["x"]), agent("right", ["x"])
