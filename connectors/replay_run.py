@@ -138,18 +138,19 @@ class Replay:
         return decoded if isinstance(decoded, Envelope) else None
 
     async def _compared(self, one: _Compare) -> Compared:
+        rulebook = self._rulebook(one.met)
         try:
-            after = await self._judged(one.case, one.met, one.first)
+            after = await self._judged(one.case, rulebook, one.first)
         except Exception as error:
             # Whatever candidate definitions make of one message, the others are still compared.
             LOG.exception("message %s could not be decided", one.case.message.id)
             told = f"could not be decided: {type(error).__name__}: {error}"[:500]
             after = Judgement(NOBODY, unknown=told)
         tokens = sum(each.tokens_in + each.tokens_out for each in one.met.decisions if _paid(each))
-        return Compared(one.case, one.before, after, tokens, one.asked)
+        return Compared(one.case, one.before, after, tokens, one.asked, rulebook)
 
-    async def _judged(self, case: Case, met: Met, first: Fate) -> Judgement:
-        judging = judge(case, self._rulebook(met))
+    async def _judged(self, case: Case, rulebook: Rulebook, first: Fate) -> Judgement:
+        judging = judge(case, rulebook)
         try:
             request = next(judging)
             while True:

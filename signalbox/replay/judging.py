@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
-from signalbox.contracts.decision import NONE, Candidate
+from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import REVIEW_RESOLVED, Envelope
 from signalbox.replay.history import Before
 from signalbox.replay.records import STOPS, Fate, fate_of
+from signalbox.routing.candidates import handoffs_of
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.simulation import Simulation
 from signalbox.routing.state import Conversation, OpenDispatch
@@ -48,13 +49,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was decided. `candidates` are those of the first record; `asked` says whether a model call was needed.
-
-    `unknown` is None where `fate` can be relied on.
-    """
+    """What was decided. `asked` says whether a model call was needed; `unknown` is None where `fate` can be relied on."""
 
     fate: Fate
-    candidates: tuple[Candidate, ...] = ()
     asked: bool = False
     tokens: int = 0
     unknown: str | None = None
@@ -96,8 +93,7 @@ def judge(case: Case, rulebook: Rulebook) -> Judging:
     if fate is None:
         told = f"a {message.type} that was decided then leads to no decision here"
         return Judgement(NOBODY, asked=asked, unknown=told)
-    candidates = world.decisions[0].candidates if world.decisions else ()
-    return Judgement(fate, candidates, asked, tokens)
+    return Judgement(fate, asked, tokens)
 
 
 def first_question(case: Case, rulebook: Rulebook) -> ChatRequest | None:
@@ -162,27 +158,31 @@ def _fate(world: Simulation, message: Envelope) -> Fate | None:
     return None
 
 
-def why(before: Fate, after: Judgement) -> str:
-    """Say in one line what made the difference."""
+def why(case: Case, before: Fate, after: Fate, rulebook: Rulebook) -> str:
+    """Say in one line what made the difference: what keeps the agent of then from it, and why it ends as it does."""
     parts = []
-    weighed = {candidate.agent: candidate for candidate in after.candidates}
-    if before.ending == "dispatched" and before.agent is not None:
-        for name in before.agent.split(", "):
-            parts += _against(name, weighed, after)
-    chosen = weighed.get(after.fate.agent or "")
-    if chosen is not None and before.agent == NONE:
-        parts.append(f"{chosen.agent} takes the data now")
-    if after.fate.code is not None and after.fate.ending == "stopped":
-        parts.append(f"a guard stops it: {after.fate.code}")
-    if after.fate.reason and after.fate.reason not in parts:
-        parts.append(after.fate.reason)
+    rules = rulebook.current
+    if rules is not None and before.agent is not None:
+        names = [name for name in before.agent.split(", ") if name != NONE]
+        parts += [
+            problem for name in names if (problem := _against(name, case, rulebook, rules, after))
+        ]
+    if after.ending == "stopped":
+        parts.append(f"a guard stops it: {after.code}")
+    if after.reason and after.reason not in parts:
+        parts.append(after.reason)
     return "; ".join(parts)[:1000]
 
 
-def _against(name: str, weighed: dict[str, Candidate], after: Judgement) -> list[str]:
-    candidate = weighed.get(name)
-    if candidate is None:
-        return [f"{name} is not among the candidates"] if weighed else []
-    if candidate.violations:
-        return [f"{name} does not take it: {', '.join(candidate.violations[:3])}"]
-    return [] if after.fate.agent == name else [f"{name} takes it as well"]
+def _against(name: str, case: Case, rulebook: Rulebook, rules: Rules, after: Fate) -> str | None:
+    # Asked of the definitions, because a record lists only some of its candidates.
+    message = case.message
+    if name not in rules.agents:
+        return f"there is no agent {name}"
+    allowed = handoffs_of(message.claimed_agent, rulebook)
+    if allowed is not None and name not in allowed:
+        return f"{message.claimed_agent} may not hand off to {name}"
+    violations = rules.agents[name].contract.violations(message.data)
+    if violations:
+        return f"{name} does not take it: {', '.join(violations[:3])}"
+    return None if name in (after.agent or "").split(", ") else f"{name} takes the data as well"

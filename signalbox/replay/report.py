@@ -10,6 +10,7 @@ from signalbox.contracts.decision import NONE
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.replay.judging import Case, Judgement, why
 from signalbox.replay.records import Fate
+from signalbox.routing.rules import Rulebook
 
 Status = Literal["same", "changed", "unknown"]
 
@@ -23,6 +24,7 @@ class Compared:
     after: Judgement
     tokens_before: int
     asked_before: bool
+    rulebook: Rulebook
 
     @property
     def status(self) -> Status:
@@ -42,7 +44,9 @@ class Compared:
             "status": self.status,
             "before": fate_json(self.before),
             "after": None if is_unknown else fate_json(self.after.fate),
-            "why": self.after.unknown if is_unknown else why(self.before, self.after),
+            "why": self.after.unknown
+            if is_unknown
+            else why(self.case, self.before, self.after.fate, self.rulebook),
         }
 
 

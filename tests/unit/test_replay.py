@@ -123,7 +123,7 @@ def test_replay_agent_that_is_gone_turns_its_messages_to_none() -> None:
     assert (entry["id"], entry["hop"]) == ("m-3", 2)
     assert (entry["before"]["agent"], entry["before"]["path"]) == ("send", "contract")
     assert (entry["after"]["agent"], entry["after"]["path"]) == ("NONE", "contract")
-    assert "send is not among the candidates" in entry["why"]
+    assert "there is no agent send" in entry["why"]
 
 
 def test_replay_new_agent_takes_what_was_none() -> None:
