@@ -5,6 +5,7 @@ The topic is compacted: a manifest that was replaced long ago may be gone, and t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 from pydantic import ValidationError
@@ -43,6 +44,18 @@ class RegistryHistory:
             manifest = next((one for _, one in self._manifests if one.digest == digest), None)
             self._compiled[digest] = None if manifest is None else self._rules(manifest)
         return self._compiled[digest]
+
+    def all(self) -> Iterator[Rules]:
+        """Yield every version, the newest first."""
+        for digest in dict.fromkeys(one.digest for _, one in reversed(self._manifests)):
+            rules = self.of(digest)
+            if rules is not None:
+                yield rules
+
+    @property
+    def newest(self) -> str | None:
+        """The digest of the newest version."""
+        return None if self.active is None else self.active.digest
 
     def at(self, at_ms: int) -> Rules | None:
         """Return the version that was newest at `at_ms`; None where that is not known."""
