@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.chat_model import ChatModel
@@ -140,21 +140,22 @@ class Replay:
     async def _compared(self, one: _Compare) -> Compared:
         rulebook = self._rulebook(one.met)
         try:
-            after = await self._judged(one.case, rulebook, one.first)
+            after = await self._judged(one, rulebook)
         except Exception as error:
             # Whatever candidate definitions make of one message, the others are still compared.
             LOG.exception("message %s could not be decided", one.case.message.id)
             told = f"could not be decided: {type(error).__name__}: {error}"[:500]
             after = Judgement(NOBODY, unknown=told)
-        tokens = sum(each.tokens_in + each.tokens_out for each in one.met.decisions if _paid(each))
-        return Compared(one.case, one.before, after, tokens, one.asked, rulebook)
+        return Compared(one.case, one.before, after, _tokens(one.met), one.asked, rulebook)
 
-    async def _judged(self, case: Case, rulebook: Rulebook, first: Fate) -> Judgement:
-        judging = judge(case, rulebook)
+    async def _judged(self, one: _Compare, rulebook: Rulebook) -> Judgement:
+        judging = judge(one.case, rulebook)
         try:
             request = next(judging)
             while True:
-                answer: ChatAnswer | Ended | Missing = self.recorded.answer(case, first, request)
+                answer = self.recorded.answer(one.case, one.first, request)
+                if isinstance(answer, Ended):
+                    answer = replace(answer, tokens=_tokens(one.met))
                 if isinstance(answer, Missing) and self.caller is not None:
                     answer = await self.caller.ask(request)
                 request = judging.send(answer)
@@ -184,7 +185,13 @@ def _why_skipped(seen: SeenMessage, dead: DeadLetter | None) -> str:
 
 
 def _paid(decision: Decision) -> bool:
-    return decision.model is not None and not decision.cached
+    """Say whether a call was paid for it. A person's decision has the tokens of the model that was asked before."""
+    tokens = decision.tokens_in + decision.tokens_out
+    return not decision.cached and (decision.model is not None or tokens > 0)
+
+
+def _tokens(met: Met) -> int:
+    return sum(one.tokens_in + one.tokens_out for one in met.decisions if _paid(one))
 
 
 def _was_asked(met: Met, review: Review | None, first: Fate | None) -> bool:

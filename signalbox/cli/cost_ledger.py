@@ -19,6 +19,7 @@ By = Literal["agent", "model", "conversation"]
 OWN_WORK: Final = "(agents' own work)"
 """In a list by model: an answer says how many tokens its agent spent, not on which model."""
 NO_MODEL: Final = "(no model asked)"
+THEN_A_PERSON: Final = "(a model, then a person)"
 
 
 @dataclass(slots=True)
@@ -43,7 +44,9 @@ class Spent:
         """Count a decision; what came from the cache was paid by another."""
         self.decisions += 1
         self.cached += decision.cached
-        if decision.model is None or decision.cached:
+        tokens = decision.tokens_in + decision.tokens_out
+        # A person's decision has the tokens of the model that was asked before.
+        if decision.cached or not (decision.model or tokens):
             return
         self.calls += max(1, decision.attempts)
         self.tokens_in += decision.tokens_in
@@ -82,7 +85,7 @@ class CostLedger:
         self._tasks[task] = decision.agent
         name = {
             "agent": decision.agent,
-            "model": decision.model or NO_MODEL,
+            "model": decision.model or _without_model(decision),
             "conversation": decision.conversation_id,
         }[self.by]
         for line in (self._row(name), self.total):
@@ -116,3 +119,7 @@ class CostLedger:
 
     def _is_wanted(self, conversation_id: str) -> bool:
         return self.conversation in {None, conversation_id}
+
+
+def _without_model(decision: Decision) -> str:
+    return THEN_A_PERSON if decision.tokens_in + decision.tokens_out else NO_MODEL

@@ -7,7 +7,7 @@ what the agent really answered, and the hops before it are those that were spent
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
@@ -35,9 +35,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The question has no answer to go on with, but how it ended is on record: as `fate`."""
+    """The question has no answer to go on with, but how it ended is on record: as `fate`, having cost `tokens`."""
 
     fate: Fate
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def judge(case: Case, rulebook: Rulebook) -> Judging:
             if answer.fate.ending != "review":
                 return Judgement(answer.fate, asked=True)
             # What the model said is not on record, only that a person had to decide: as after an unusable answer.
-            is_parked, answer = True, _UNUSABLE
+            is_parked, answer = True, replace(_UNUSABLE, tokens_in=answer.tokens)
         if isinstance(answer, Missing):
             return Judgement(NOBODY, asked=True, unknown=answer.why)
         tokens += 0 if answer.cached else answer.tokens_in + answer.tokens_out

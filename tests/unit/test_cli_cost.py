@@ -69,7 +69,7 @@ def test_cost_by_agent_tells_deciding_from_the_agents_own_work(run) -> None:
         820,
     )
     assert found["rows"]["research"]["agent_tokens"] == 40
-    assert (found["total"]["tokens"], found["total"]["calls"]) == (860, 1)
+    assert (found["total"]["tokens"], found["total"]["calls"]) == (860 + 320, 2)
     assert next(iter(found["rows"])) == "outreach"
 
 
@@ -86,6 +86,14 @@ def test_cost_by_model_counts_calls_and_what_the_cache_saved(run) -> None:
     assert found["(no model asked)"]["calls"] == 0
 
 
+def test_cost_of_a_model_that_left_it_to_a_person_is_in_the_persons_decision(run) -> None:
+    """The tokens that were spent before a review are not lost with the answer."""
+    found = cost("--conversation", "cy")
+
+    assert (found["total"]["calls"], found["total"]["tokens"]) == (1, 320)
+    assert found["rows"]["nurture"]["decisions"] == 1
+
+
 def test_cost_of_one_conversation_leaves_the_others_out(run) -> None:
     """By conversation there is a line for each; restricted, one conversation by agent."""
     assert cost("--by", "conversation")["rows"]["ada"]["tokens"] == 860
@@ -100,7 +108,7 @@ def test_cost_counts_no_answer_that_nobody_asked_for_and_none_twice(run) -> None
     again = run.answered[-1]
     run.answers(again, {"done": 1}, id="a-3", tokensused=500)
 
-    assert cost()["total"]["tokens"] == 860
+    assert cost()["total"]["tokens"] == 860 + 320
 
 
 def test_cost_shows_a_person_a_table_with_a_total(run) -> None:
@@ -111,7 +119,7 @@ def test_cost_shows_a_person_a_table_with_a_total(run) -> None:
     assert lines[0].split()[:2] == ["agent", "decisions"]
     assert lines[1].startswith("outreach")
     assert lines[-1].split()[0] == "total"
-    assert lines[-1].split()[-1] == "860"
+    assert lines[-1].split()[-1] == str(860 + 320)
 
 
 def test_cost_of_an_unknown_conversation_answers_no(run) -> None:
