@@ -68,7 +68,9 @@ Judging = Generator[ChatRequest, ChatAnswer | Ended | Missing, Judgement]
 
 def judge(case: Case, rulebook: Rulebook) -> Judging:
     """Decide `case` by `rulebook`; yields the questions it has for a model and is sent the answers."""
-    message = case.message.evolve(deadline=None)  # that it arrived in time is on record
+    message = case.message
+    if message.deadline is not None:
+        message = message.evolve(deadline=None)  # that it arrived in time is on record
     conversation = message.subject
     world = Simulation(rulebook, now_ms=case.at_ms)
     world.blobs[conversation] = _state(case, rulebook).encode()
