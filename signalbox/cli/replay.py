@@ -75,6 +75,7 @@ def replay(
     told = (start, stop)
     bounds = (parse_bound(start, "--from"), parse_bound(stop, "--to"))
     fleets = [fleet for folder in definitions for fleet in _fleets_in(folder)]
+    asked = _record_name(model, settings)
     _check_writable(html)
     broker = session.open_broker(settings)
     prefix = settings.kafka.topic_prefix
@@ -87,7 +88,7 @@ def replay(
         closing(ReplayStore(Path(folder))) as store,
     ):
         report.skipped.update(fill(store, broker, prefix, spans))
-        plan = _Plan(settings, candidate, versions, model, call_model, parallel)
+        plan = _Plan(settings, candidate, versions, asked, call_model, parallel)
         asyncio.run(plan.run(store, report))
     value = {
         "from": start,
@@ -95,7 +96,7 @@ def replay(
         "ranges": {str(number): list(span) for number, span in sorted(spans.items())},
         "definitions": candidate.digest,
         "active_definitions": versions.active.digest if versions.active else None,
-        "model": plan.model_name if call_model else model,
+        "model": plan.model_name if call_model else asked,
         **report.as_json(),
     }
     if html is not None:
@@ -138,14 +139,24 @@ class _Plan:
     def _chat_model(self) -> ChatModel:
         settings = self.settings.model
         if self.model is not None:
-            provider, _, name = self.model.rpartition("/")
-            if provider in {"ollama", "openai"}:
-                settings = settings.model_copy(update={"provider": provider, "name": name})
-            elif self.model.startswith("embedded"):
-                settings = settings.model_copy(update={"provider": "embedded"})
-            else:
-                settings = settings.model_copy(update={"name": self.model})
+            provider, _, name = self.model.partition("/")
+            changed = {"provider": provider.partition(":")[0], "name": name or None}
+            settings = settings.model_copy(update=changed)
         return chat_model_from(settings)
+
+
+def _record_name(model: str | None, settings: Settings) -> str | None:
+    """Return a model's name as records have it: with its provider, the configured one where none is said."""
+    if model is None:
+        return None
+    provider, separator, name = model.partition("/")
+    if provider.partition(":")[0] == "embedded" or (provider in {"ollama", "openai"} and name):
+        return model
+    configured = settings.model.provider
+    if separator or configured == "embedded":
+        msg = f"--model {model!r} names no provider; write ollama/NAME, openai/NAME or embedded, as records have it"
+        raise UsageError(msg)
+    return f"{configured}/{model}"
 
 
 def _compile(active: ActiveSet | None, fleets: list[Fleet], settings: Settings) -> Rules:

@@ -46,7 +46,7 @@ class Versions(Protocol):
 class Recorded:
     """Answers questions from the records. `model` restricts them to one model's; None takes whoever answered.
 
-    `rulebook` is the candidate's.
+    A name without its variant (`embedded`) stands for every variant (`embedded:lexical`). `rulebook` is the candidate's.
     """
 
     book: AnswerBook
@@ -72,8 +72,8 @@ class Recorded:
         found = own or self.book.shared(digest)
         if found is None:
             return Missing("the prompt differs from every recorded one")
-        if self.model is not None and found.model != self.model:
-            return Missing(f"{found.model} answered this prompt, {self.model} never did")
+        if self.model is not None and not _is_of(found.model, self.model):
+            return Missing(f"{found.model} answered this prompt, not {self.model}")
         if _is_scored(found) and not self._is_calibrated_alike(found, fleet):
             return Missing(
                 f"{found.model} scored this prompt under another calibration, or under one that is gone"
@@ -142,3 +142,7 @@ def as_answer(decision: Decision) -> ChatAnswer:
 
 def _is_scored(decision: Decision) -> bool:
     return any(candidate.score is not None for candidate in decision.candidates)
+
+
+def _is_of(recorded: str | None, asked: str) -> bool:
+    return recorded == asked or (recorded or "").startswith(f"{asked}:")

@@ -118,13 +118,14 @@ def _by_score(
     scores = {one.agent: one.score or 0.0 for one in decision.candidates if one.accepted}
     won = scores.get(decision.agent)
     if won is None:
-        return _none_by_score(scores, refused, policy)
+        thresholds = None if policy is None else _thresholds(policy, decision.model)
+        return _none_by_score(scores, refused, thresholds)
     ranked = sorted(accepted, key=lambda one: -(one.score or 0.0))
     behind = tuple(
         Alternative(one.agent, "score", score_gap=_rounded(max(0.0, won - (one.score or 0.0))))
         for one in ranked
     )
-    threshold = None if policy is None else policy.calibration.none_below
+    threshold = None if policy is None else _thresholds(policy, decision.model)[0]
     to_none = None if threshold is None else _rounded(won - threshold)
     parts = []
     if behind:
@@ -137,19 +138,21 @@ def _by_score(
 
 
 def _none_by_score(
-    scores: dict[str, float], refused: tuple[Alternative, ...], policy: FleetPolicy | None
+    scores: dict[str, float],
+    refused: tuple[Alternative, ...],
+    thresholds: tuple[float, float] | None,
 ) -> Counterfactual:
     """Of a scorer's NONE: how much the best was below the threshold, or how much clearer it had to lead."""
     ranked = sorted(scores.items(), key=lambda item: -item[1])
-    if policy is None or not ranked:
+    if thresholds is None or not ranked:
         rest = tuple(Alternative(name, "score") for name, _ in ranked)
-        told = "the thresholds of that time are gone" if policy is None else "nobody was scored"
+        told = "the thresholds of that time are gone" if thresholds is None else "nobody was scored"
         return Counterfactual(told, (*rest, *refused)[:MAX_ALTERNATIVES])
-    calibration = policy.calibration
+    none_below, margin = thresholds
     best, score = ranked[0]
     runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
     # Both must be passed: the threshold, and the lead over the next one.
-    needed = max(calibration.none_below, runner_up + calibration.margin if len(ranked) > 1 else 0.0)
+    needed = max(none_below, runner_up + margin if len(ranked) > 1 else 0.0)
     alternatives = tuple(
         Alternative(name, "score", score_gap=_rounded(max(0.0, max(needed, score) - own)))
         if name != best
@@ -157,16 +160,25 @@ def _none_by_score(
         for name, own in ranked
     )
     gap = alternatives[0].score_gap
-    is_threshold = score < calibration.none_below
+    is_threshold = score < none_below
     told = (
-        f"its {score:.2f} is below the threshold {calibration.none_below:.2f}"
+        f"its {score:.2f} is below the threshold {none_below:.2f}"
         if is_threshold
-        else f"it leads by {score - runner_up:.2f}, and by {calibration.margin:.2f} or less is a tie"
+        else f"it leads by {score - runner_up:.2f}, and by {margin:.2f} or less is a tie"
     )
     return Counterfactual(
         f"{best} needed {gap:.2f} more score to win: {told}",
         (*alternatives, *refused)[:MAX_ALTERNATIVES],
     )
+
+
+def _thresholds(policy: FleetPolicy, model: str | None) -> tuple[float, float]:
+    """Return (none_below, margin) of the scorer that decided: who scores by meaning has thresholds of its own."""
+    calibration = policy.calibration
+    by_meaning = getattr(calibration, "semantic", None)
+    if by_meaning is not None and model not in {"embedded", "embedded:lexical"}:
+        return by_meaning.none_below, by_meaning.margin
+    return calibration.none_below, calibration.margin
 
 
 def _by_choice(

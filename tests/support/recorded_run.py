@@ -52,6 +52,11 @@ class RecordedRun:
         self.world.pass_time(milliseconds / 1000)
         self._flush()
 
+    def answer(self, conversation: str, answer: ChatAnswer) -> None:
+        """Answer a conversation's open question with what a model really said."""
+        self.world.answer(conversation, answer)
+        self._flush()
+
     def model_says(self, conversation: str, agent: str, **more: Any) -> None:
         """Answer a conversation's open question with `agent`, or with what is no answer."""
         confidence = more.pop("confidence", 0.9)
@@ -60,8 +65,7 @@ class RecordedRun:
         fields = {"model": "stub", "tokens_in": 300, "tokens_out": 20, "latency_ms": 5, **more}
         self.wait(5)
         if conversation in self.world.questions:
-            self.world.answer(conversation, ChatAnswer(text=text, **fields))
-            self._flush()
+            self.answer(conversation, ChatAnswer(text=text, **fields))
 
     def model_fails(self, conversation: str, *, is_retryable: bool = False) -> None:
         """Let a conversation's open call fail."""

@@ -138,6 +138,7 @@ def test_replay_page_escapes_a_conversation_named_like_markup(run, tmp_path) -> 
         (["--definitions", str(SDR), "--from", "offset:99=0"], "no partition 99"),
         (["--definitions", str(SDR), "--from", "latest", "--to", "earliest"], "is after --to"),
         (["--definitions", str(SDR), "--from", "2031-01-01T00:00:00Z"], "no message"),
+        (["--definitions", str(SDR), "--model", "llama3.2"], "write ollama/NAME"),
         (["--definitions", str(SDR), "--html", "no/such/page.html"], "there is no folder no/such"),
     ],
 )
