@@ -101,8 +101,7 @@ def replay(
     }
     if html is not None:
         named = ", ".join(str(folder) for folder in definitions)
-        html.write_text(page(value, f"{named} ({candidate.digest}), {start} to {stop}"), "utf-8")
-        session.note(f"wrote {html}")
+        _write(html, page(value, f"{named} ({candidate.digest}), {start} to {stop}"))
     if as_json:
         session.print_json(value)
     else:
@@ -176,6 +175,15 @@ def _fleets_in(folder: Path) -> list[Fleet]:
         return [load_fleet(folder)]
     below = sorted(path.parent for path in folder.glob(f"*/{FLEET_FILE}"))
     return [load_fleet(path) for path in below] or [load_fleet(folder)]
+
+
+def _write(html: Path, text: str) -> None:
+    try:
+        html.write_text(text, "utf-8")
+    except OSError as error:
+        msg = f"--html {html} cannot be written: {error.strerror}; name a file you may write"
+        raise UsageError(msg) from None
+    session.note(f"wrote {html}")
 
 
 def _check_writable(html: Path | None) -> None:

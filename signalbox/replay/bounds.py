@@ -57,7 +57,7 @@ def parse_bound(text: str, option: str) -> Bound:
         msg = f"{option} {text!r} is no place on a topic; give {_FORMS}"
         raise UsageError(msg) from None
     if moment.tzinfo is None:
-        msg = f"{option} {text!r} says no time zone; write {stripped}Z for UTC, or +02:00"
+        msg = f"{option} {text!r} says no time zone; write {moment.isoformat()}Z for UTC, or +02:00 at its end"
         raise UsageError(msg)
     return Moment(to_epoch_ms(moment))
 
