@@ -219,6 +219,14 @@ class LogReader(Protocol):
     def end_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """Return the offset after the last committed record of each."""
 
+    def beginning_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Return the oldest offset that is kept of each; the end where nothing is."""
+
+    def offsets_at(
+        self, partitions: Iterable[Partition], timestamp_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset of each whose record is of `timestamp_ms` or later; its end where there is none."""
+
     def position(self, partition: Partition) -> int:
         """Return the offset that is read next."""
 

@@ -19,6 +19,7 @@ class _Flight:
 
     task: asyncio.Task[ChatAnswer]
     waiting: int = 0
+    is_paid: bool = False
 
 
 class CachingChatModel:
@@ -38,6 +39,8 @@ class CachingChatModel:
     async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
         """Answer from the cache (`cached` is True), from a call under way (True as well), or by a call of its own.
 
+        What a call cost is in one answer only: that of the first who got it. A cached answer cost nothing.
+
         Raises:
             RetryableError, TerminalError: what the one call raised.
         """
@@ -47,13 +50,16 @@ class CachingChatModel:
         kept = self._answers.get(key)
         if kept is not None:
             self._answers.move_to_end(key)
-            return replace(kept, cached=True, latency_ms=0)
+            return replace(_free(kept), latency_ms=0)
         flight = self._flights.get(key)
-        is_leader = flight is None
         if flight is None:
             flight = self._take_off(key, request, timeout_seconds)
         answer = await self._await_landing(key, flight)
-        return answer if is_leader else replace(answer, cached=True)
+        if flight.is_paid:
+            return _free(answer)
+        # Not always the one whose question it was: that one may have been cancelled meanwhile.
+        flight.is_paid = True
+        return answer
 
     async def close(self) -> None:
         """Give up what is under way and close the inner model."""
@@ -93,3 +99,7 @@ class CachingChatModel:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
                 flight.task.cancel()
+
+
+def _free(answer: ChatAnswer) -> ChatAnswer:
+    return replace(answer, cached=True, tokens_in=0, tokens_out=0)

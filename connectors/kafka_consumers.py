@@ -172,6 +172,31 @@ class KafkaLogReader:
         """Return the offset after the last committed record of each."""
         return _end_offsets(self._consumer, partitions)
 
+    def beginning_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Return the oldest offset that is kept of each."""
+        chosen = [TopicPartition(*partition) for partition in partitions]
+        if not chosen:
+            return {}
+        with errors_translated():
+            found = self._consumer.beginning_offsets(chosen, timeout_ms=_CALL_TIMEOUT_MS)
+        return {Partition(*partition): int(offset) for partition, offset in found.items()}
+
+    def offsets_at(
+        self, partitions: Iterable[Partition], timestamp_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset of each whose record is of `timestamp_ms` or later; its end where there is none."""
+        chosen = list(partitions)
+        ends = self.end_offsets(chosen)
+        if not chosen:
+            return {}
+        asked = dict.fromkeys((TopicPartition(*one) for one in chosen), max(0, timestamp_ms))
+        with errors_translated():
+            found = self._consumer.offsets_for_times(asked, timeout_ms=_CALL_TIMEOUT_MS)
+        return {
+            one: ends[one] if (place := found.get(TopicPartition(*one))) is None else place.offset
+            for one in chosen
+        }
+
     def position(self, partition: Partition) -> int:
         """Return the offset that is read next."""
         return _position(self._consumer, partition)

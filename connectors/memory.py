@@ -270,6 +270,17 @@ class MemoryLogReader(_Cursor):
         """Read these, each from its beginning."""
         self._positions = dict.fromkeys(partitions, 0)
 
+    def beginning_offsets(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Return the oldest offset of each: nothing is ever forgotten here."""
+        return dict.fromkeys(partitions, 0)
+
+    def offsets_at(
+        self, partitions: Iterable[Partition], timestamp_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset of each whose record is of `timestamp_ms` or later; its end where there is none."""
+        with self._log.lock:
+            return {one: self._log.offset_at(one, timestamp_ms) for one in partitions}
+
     def poll(self, *, timeout_seconds: float, max_records: int) -> Sequence[ConsumedRecord]:
         """Return what is there, waiting for the first record."""
         deadline = time.monotonic() + timeout_seconds

@@ -115,6 +115,17 @@ class MemoryLog:
         firsts = (transaction.touched.get(partition) for transaction in self.open.values())
         return min((first for first in firsts if first is not None), default=len(log))
 
+    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
+        """Return the offset of the first record of `timestamp_ms` or later, else the end."""
+        end = self.stable_end(partition)
+        log = self.topics[partition.topic][partition.number][:end]
+        later = (
+            place
+            for place, entry in enumerate(log)
+            if entry.record is not None and entry.record.timestamp_ms >= timestamp_ms
+        )
+        return next(later, end)
+
     def read(
         self, partition: Partition, start: int, limit: int
     ) -> tuple[list[ConsumedRecord], int]:

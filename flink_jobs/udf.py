@@ -19,7 +19,7 @@ from connectors.registry import read_active_set
 from flink_jobs.previewer import Previewer, to_json
 from flink_jobs.sql_files import BROKER_PARAMETER, PREFIX_PARAMETER
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.routing.rules import EnginePolicy
+from signalbox.engine import engine_policy
 from signalbox.settings import Settings
 
 
@@ -39,11 +39,8 @@ def previewer_of(settings: Settings, servers: str, topic_prefix: str) -> Preview
     def read() -> ActiveSet | None:
         return read_active_set(broker, topic_prefix=topic_prefix)
 
-    engine = EnginePolicy(
-        policy=settings.routing.policy, model_timeout_seconds=settings.model.timeout_seconds
-    )
     model = CachingChatModel(chat_model_from(settings.model))
-    previewer = Previewer(read, model, engine, time.time)
+    previewer = Previewer(read, model, engine_policy(settings), time.time)
     previewer.start()
     return previewer
 

@@ -28,8 +28,8 @@ from flink_jobs.operators.rows import OutputRow, Rows
 from flink_jobs.operators.tick_reducer import TickReducer
 from signalbox import topics
 from signalbox.contracts.envelope import Envelope
+from signalbox.engine import engine_policy
 from signalbox.routing.reduce import reduce
-from signalbox.routing.rules import EnginePolicy
 from signalbox.routing.ticks import Origin
 from signalbox.settings import ModelSettings, Settings, without_secrets
 
@@ -64,7 +64,7 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
         )
         self._calls.start()
         self._metrics = Metrics(runtime_context.get_metrics_group(), self._calls)
-        self._definitions = Definitions(_engine_policy(settings))
+        self._definitions = Definitions(engine_policy(settings))
         self._router = Router(
             _keyed_store(runtime_context),
             self._calls,
@@ -158,14 +158,6 @@ def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
         deadlines=runtime_context.get_map_state(
             MapStateDescriptor("deadlines", Types.STRING(), Types.LONG())
         ),
-    )
-
-
-def _engine_policy(settings: Settings) -> EnginePolicy:
-    return EnginePolicy(
-        policy=settings.routing.policy,
-        model_timeout_seconds=settings.model.timeout_seconds,
-        model_max_attempts=settings.model.max_attempts,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,8 @@ def _is_message(fact: Fact, message_id: str) -> bool:
     return fact.body.id == message_id
 
 
-def lines_of(explanation: Explanation) -> Iterator[Line]:
-    """Write the explanation for a person."""
+def lines_of(explanation: Explanation, details: Sequence[Sequence[Line]] = ()) -> Iterator[Line]:
+    """Write the explanation for a person; `details` are further lines of each decision."""
     message = explanation.message
     if message is not None:
         yield Line(f"{message.type}  {message.id}", "bold")
@@ -72,9 +72,10 @@ def lines_of(explanation: Explanation) -> Iterator[Line]:
         yield Line(f"{explanation.message_id}  (no longer on agent_messages)", "bold")
     if explanation.asked_for != explanation.message_id:
         yield Line(f"task {explanation.asked_for} was made of it")
-    for decision in explanation.decisions:
+    for number, decision in enumerate(explanation.decisions):
         yield Line("")
         yield from _decision_lines(decision, explanation.arrived_ms)
+        yield from details[number] if number < len(details) else ()
     for review in explanation.reviews:
         yield Line("")
         yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")

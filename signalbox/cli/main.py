@@ -35,6 +35,13 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "trace": _Entry("signalbox.cli.trace", "Show the path of one conversation.", _LOOK),
     "explain": _Entry("signalbox.cli.explain", "Show why a message went where it went.", _LOOK),
     "dlq": _Entry("signalbox.cli.dlq", "List, show and replay dead letters.", _LOOK, is_group=True),
+    "cost": _Entry("signalbox.cli.cost", "Show what calls and tokens were spent on.", _LOOK),
+    "review": _Entry(
+        "signalbox.cli.review", "Turn people's decisions into labels.", _LOOK, is_group=True
+    ),
+    "replay": _Entry(
+        "signalbox.cli.replay", "Decide what was sent again, by other definitions.", _LOOK
+    ),
     "agents": _Entry(
         "signalbox.cli.agents", "List, validate, apply, remove agents.", _FLEET, is_group=True
     ),

@@ -16,7 +16,7 @@ from signalbox.contracts.envelope import (
 )
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.routing.commands import Count, Resume
+from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
 from signalbox.routing.state import OpenDispatch, Resolution, Waiting
 from signalbox.routing.ticks import MessageArrived, Origin
@@ -64,7 +64,10 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
             f"{agent}: {message.data.get('detail') or message.data.get('reason') or 'failed'}",
         )
     elif message.type == TASK_ESCALATED:
-        _escalate(turn, message, agent, origin)
+        if turn.is_busy:
+            _wait(turn, message, agent, origin)
+        else:
+            escalate(turn, message, agent, sequence=None)
     else:
         _take(turn, message, agent, origin)
 
@@ -76,15 +79,17 @@ def _extend(turn: Turn, task_id: str, dispatch: OpenDispatch) -> None:
     turn.evolve(open={**turn.state.open, task_id: OpenDispatch(dispatch.agent, deadline_ms)})
 
 
-def _escalate(turn: Turn, message: Envelope, agent: str, origin: Origin) -> None:
-    """Park what the agent could not decide; data = {reason, data} where data is the task's own."""
+def escalate(turn: Turn, message: Envelope, agent: str, *, sequence: int | None) -> None:
+    """Park what `agent` could not decide; data = {reason, data} where data is the task's own.
+
+    `sequence` is the message's number in durable state when it waited for its turn, None when it did not.
+    """
     inner = message.data.get("data")
     parked = message.evolve(data=inner) if isinstance(inner, dict) else message
-    if turn.state.in_flight is not None:
-        _wait(turn, parked, agent, origin)
-        return
+    if sequence is not None:
+        turn.emit(StorePending(sequence, parked))  # what a person decides on is the task's data
     reason = f"{agent} asks for a person: {message.data.get('reason') or 'no reason given'}"
-    turn.park(parked, None, reason, sender=agent, sequence=None)
+    turn.park(parked, None, reason, sender=agent, sequence=sequence)
 
 
 def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:

@@ -110,7 +110,10 @@ def routing_request(
     data = canonical_json(message.data).decode()
     if len(data) > MAX_DATA_CHARS:
         data = data[:MAX_DATA_CHARS] + " … (cut)"
-    key = data_digest([message.type, sender, message.data, names, rules.digest])
+    # The calibration is the fleet's, and a scorer's NONE depends on it: fleets share no answers where theirs differ.
+    key = data_digest(
+        [message.type, sender, message.data, names, rules.digest, calibration.model_dump()]
+    )
     return ChatRequest(
         system=said.system,
         user=_USER.render(

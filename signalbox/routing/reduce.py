@@ -10,9 +10,9 @@ from typing import Any, assert_never
 
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.decision import NONE, DecisionPath
-from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
-from signalbox.routing.arrive import arrive
+from signalbox.routing.arrive import arrive, escalate
 from signalbox.routing.backoff import backoff_ms
 from signalbox.routing.candidates import Weighed, handoffs_of, weigh
 from signalbox.routing.commands import Command
@@ -89,6 +89,9 @@ def _ready(turn: Turn, tick: MessageReady) -> None:
             )
             return
         turn.begin_episode()
+    if head.sender is not None and tick.message.type == TASK_ESCALATED:
+        escalate(turn, tick.message, head.sender, sequence=tick.sequence)
+        return
     decide(turn, tick.message, sender=head.sender, sequence=tick.sequence)
 
 
@@ -224,6 +227,8 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
     # A person may overrule an allowlist, never a contract: the agent could not use the data.
     candidates = weigh(message.data, rules, None)
     reason = f"{resolution.resolved_by} decided"
+    # A model may have been asked first; its tokens are on no other record.
+    spent: dict[str, Any] = {"tokens_in": in_flight.tokens_in, "tokens_out": in_flight.tokens_out}
     if resolution.agent == NONE:
         conclude_none(
             turn,
@@ -233,6 +238,7 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
             reason=reason,
             sender=in_flight.sender,
             sequence=in_flight.sequence,
+            **spent,
         )
     elif resolution.agent not in candidates.accepted:
         problem = f"{resolution.agent} does not accept the data; choose another agent or NONE"
@@ -241,7 +247,7 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
         )
     else:
         turn.release(in_flight.sequence)
-        conclude(turn, message, resolution.agent, candidates, path="human", reason=reason)
+        conclude(turn, message, resolution.agent, candidates, path="human", reason=reason, **spent)
 
 
 def _repair_or_review(

@@ -207,6 +207,10 @@ class Turn:
         self.evolve(deadline_ms=max(self.state.deadline_ms, deadline_ms + 1))
         kept = self.store(message) if sequence is None else sequence
         rules = self.rulebook.current
+        # What the model cost before a person was asked stays with the message: its decision will say so.
+        asked = self.state.in_flight
+        if asked is not None and asked.sequence != kept:
+            asked = None
         self.evolve(
             in_flight=InFlight(
                 sequence=kept,
@@ -215,6 +219,8 @@ class Turn:
                 phase="parked",
                 definitions=rules.digest if rules else "none",
                 review_deadline_ms=deadline_ms,
+                tokens_in=0 if asked is None else asked.tokens_in,
+                tokens_out=0 if asked is None else asked.tokens_out,
             )
         )
         self.emit(

@@ -387,6 +387,20 @@ def test_registry_changes_at_once_lose_nobodys_agents(lab: Lab) -> None:
     assert state.retired == {}
 
 
+def test_reader_finds_offsets_by_time_and_where_a_partition_begins(lab: Lab) -> None:
+    """A time before the records is the first of them, a time after them is the end, and so it is for an empty partition."""
+    topic = lab.topic(2)
+    lab.write(topic, ("k", "0"), ("k", "1"))
+    number = next(iter(read_topic(lab.broker, topic))).partition
+    full, empty = Partition(topic, number), Partition(topic, 1 - number)
+    reader = lab.broker.log_reader()
+
+    assert reader.beginning_offsets([full, empty]) == {full: 0, empty: 0}
+    assert reader.offsets_at([full, empty], 0) == {full: 0, empty: 0}
+    assert reader.offsets_at([full, empty], 4_000_000_000_000) == {full: 2, empty: 0}
+    reader.close()
+
+
 def test_consumer_stale_membership_cannot_commit_offsets(lab: Lab) -> None:
     """Once its instance was taken over, a consumer's offsets are refused, in or out of a transaction."""
     topic, group = lab.topic(), f"g-{uuid.uuid4().hex[:8]}"

@@ -78,6 +78,58 @@ def test_equal_questions_at_once_make_one_call() -> None:
     asyncio.run(run())
 
 
+def _counted(request: ChatRequest) -> ChatAnswer:
+    return ChatAnswer("said", "m", tokens_in=100, tokens_out=7, latency_ms=5)
+
+
+class CountedModel(ScriptedChatModel):
+    """Every answer costs 107 tokens."""
+
+    async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
+        """Answer as scripted, with a price."""
+        await super().complete(request, timeout_seconds=timeout_seconds)
+        return _counted(request)
+
+
+def test_call_is_paid_once_however_many_share_its_answer() -> None:
+    """The tokens of one call are in one answer: the sum over all answers is what was spent."""
+
+    async def run() -> None:
+        model = CachingChatModel(CountedModel({"route": "said"}))
+        together = await asyncio.gather(*(ask(model) for _ in range(4)))
+        later = await ask(model)
+
+        tokens = [one.tokens_in + one.tokens_out for one in (*together, later)]
+        assert tokens == [107, 0, 0, 0, 0]
+        assert [one.cached for one in (*together, later)] == [False, True, True, True, True]
+
+    asyncio.run(run())
+
+
+def test_call_whose_asker_went_is_paid_by_the_next_who_waits() -> None:
+    """A cancelled asker takes no answer, so its price is not lost with it."""
+
+    async def run() -> None:
+        opened = asyncio.Event()
+
+        class _Slow(CountedModel):
+            async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
+                await opened.wait()
+                return _counted(request)
+
+        model = CachingChatModel(_Slow({"route": "said"}))
+        leader, follower = ask(model), ask(model)
+        await asyncio.sleep(0)
+        leader.cancel()
+        await asyncio.gather(leader, return_exceptions=True)
+        opened.set()
+        answer = await follower
+
+        assert (answer.cached, answer.tokens_in) == (False, 100)
+
+    asyncio.run(run())
+
+
 def test_cancelled_leader_leaves_its_followers_their_answer() -> None:
     """Who asked first may go; the others still get the one answer."""
 

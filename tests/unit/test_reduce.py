@@ -369,6 +369,32 @@ class TestBudgets:
 
         assert [(o.status, o.tokens) for o in world.outcomes] == [("token_budget", 101)]
 
+    def test_tokens_of_the_router_and_of_agents_stop_it_together(self):
+        """Neither alone is over the budget; a cached answer adds nothing."""
+        world = Simulation(rulebook(*_twins(), EDITOR, policy={"budgets": {"tokens": 100}}))
+        world.send(message("m-1", {"x": 1}))
+        world.answer("c-1", says("left", tokens_in=50, tokens_out=10))
+        world.send(reply(world.dispatches[0].task, {"x": 2}, tokensused=39))
+        world.answer("c-1", says("right", cached=True))
+        assert world.outcomes == []
+
+        world.send(reply(world.dispatches[1].task, {"text": "t"}, tokensused=2))
+
+        assert [(o.status, o.tokens, o.hops) for o in world.outcomes] == [("token_budget", 101, 2)]
+
+    def test_person_who_decides_after_a_model_carries_its_tokens(self):
+        """What was spent before the review is in the record of the decision."""
+        review = {"review": {"below_confidence": 0.5}}
+        world = Simulation(rulebook(*_twins(), policy=review))
+        world.send(message("m-1", {"x": 1}))
+        world.answer("c-1", says("left", confidence=0.1, tokens_in=70, tokens_out=7))
+
+        resolved = {"message_id": "m-1", "agent": "right"}
+        world.send(message("m-2", resolved, type="review.resolved"))
+
+        (decision,) = world.decisions
+        assert (decision.path, decision.tokens_in, decision.tokens_out) == ("human", 70, 7)
+
     def test_silent_agent_ends_as_expired_and_a_status_extends_it(self):
         """A task without a sign of life expires; a status message moves its deadline."""
         world = Simulation(rulebook(WRITER, policy={"budgets": {"task_seconds": 60}}))
@@ -443,6 +469,24 @@ class TestReview:
         world.send(message("m-2", resolved, type="review.resolved"))
 
         assert world.dispatches[-1].agent == "right"
+        assert world.dispatches[-1].task.data == {"x": 1}
+
+    def test_escalated_task_that_waited_its_turn_is_still_a_persons(self):
+        """An escalation that arrives while another message is at the model is parked when its turn comes, with its reason."""
+        world = Simulation(rulebook(*_twins()))
+        world.send(message("m-1", {"x": 1}, target="left"))
+        world.send(message("m-2", {"x": 2}))
+        task = world.dispatches[0].task
+        asks = {"reason": "unsure", "data": task.data}
+        world.send(reply(task, asks, kind="task.escalated"))
+
+        world.answer("c-1", says("right"))
+
+        assert [d.agent for d in world.dispatches] == ["left", "right"]
+        assert [r.reason for r in world.reviews] == ["left asks for a person: unsure"]
+        assert world.reviews[0].message.data == {"x": 1}
+        resolved = {"message_id": world.reviews[0].message.id, "agent": "right"}
+        world.send(message("m-3", resolved, type="review.resolved"))
         assert world.dispatches[-1].task.data == {"x": 1}
 
 

@@ -1,0 +1,122 @@
+"""`explain` beyond the record: the prompt proven by its digest, versions, what was left to spend, and the counterfactual."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from connectors.registry import publish
+from signalbox.cli import session
+from signalbox.cli.main import app
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.specs import FleetPolicy
+from tests.support.fleets import agent, message
+from tests.support.recorded_run import RecordedRun
+
+runner = CliRunner()
+BUDGETS = {"hops": 6, "tokens": 1000, "seconds": 60}
+
+
+def fleet(**changes: Any) -> ActiveSet:
+    """Three agents, two of which take the same data."""
+    agents = (
+        agent("research", ["lead"]),
+        agent("outreach", ["lead", "report"], **changes),
+        agent("nurture", ["lead", "report"]),
+    )
+    policy = FleetPolicy.model_validate({"name": "test", "budgets": BUDGETS})
+    return ActiveSet.of([Fleet(policy, {one.name: one for one in agents})])
+
+
+@pytest.fixture
+def run(monkeypatch) -> RecordedRun:
+    """A lead that is researched and then placed by a model; the commands are on its broker."""
+    run = RecordedRun(fleet())
+    for name in fleet().agents:
+        run.broker.create_topic(f"agent_tasks_{name}", 1)
+    run.send(message("m-1", {"lead": 1}, conversation="ada"))
+    run.wait(2000)
+    run.answers(run.tasks.popitem()[1], {"lead": 1, "report": 2}, id="m-2", tokensused=100)
+    run.model_says("ada", "outreach")
+    monkeypatch.setattr(session, "open_broker", lambda _: run.broker)
+    return run
+
+
+def details() -> dict[str, Any]:
+    """The details of the model's decision."""
+    result = runner.invoke(app, ["explain", "m-2", "--json"])
+    assert result.exit_code == 0, result.stderr
+    value = json.loads(result.stdout)
+    assert {"message_id", "message", "decisions", "reviews", "dead_letters"} <= value.keys()
+    (found,) = value["details"]
+    return found
+
+
+def test_explain_renders_the_prompt_again_and_proves_it(run) -> None:
+    """The question the model was asked, verified against the digest in the record."""
+    found = details()
+
+    assert found["prompt"]["verified"] is True
+    assert "## nurture" in found["prompt"]["system"]
+    assert '{"lead":1,"report":2}' in found["prompt"]["user"]
+    assert found["definitions"] == {"is_known": True, "is_active": True}
+
+
+def test_explain_says_what_was_left_to_spend(run) -> None:
+    """One hop, the agent's and the model's tokens, and the seconds since the first dispatch are gone."""
+    left = details()["budget_left"]
+
+    assert (left["hops"], left["tokens"]) == (5, 1000 - 100 - 320)
+    assert left["seconds"] == pytest.approx(60 - 2.006)
+
+
+def test_explain_under_definitions_that_were_replaced_tells_the_prompt_of_then(run) -> None:
+    """The version that decided is found by its digest, though another one is active."""
+    changed = fleet(description="Writes to everybody.")
+    publish(run.broker, changed, topic_prefix="", applied_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+    found = details()
+
+    assert found["definitions"] == {"is_known": True, "is_active": False}
+    assert found["prompt"]["verified"] is True
+    assert "Writes to everybody" not in found["prompt"]["system"]
+
+
+def test_explain_without_the_definitions_of_then_says_that_they_are_gone(run, monkeypatch) -> None:
+    """Nothing is shown as the prompt that cannot be proven to be it."""
+    forgotten = RecordedRun(fleet(description="Writes to everybody."))
+    read = run.broker.log_reader
+    is_registry = {"agent_registry": forgotten.broker.log_reader}
+
+    class _Reader:
+        def __init__(self) -> None:
+            self.inner = read()
+
+        def partitions(self, topic):
+            self.inner = is_registry.get(topic, read)()
+            return self.inner.partitions(topic)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    monkeypatch.setattr(run.broker, "log_reader", _Reader)
+    text = runner.invoke(app, ["explain", "m-2"]).stdout
+    found = details()
+
+    assert found["definitions"] == {"is_known": False, "is_active": False}
+    assert (found["prompt"], found["budget_left"]) == (None, None)
+    assert "gone from the registry" in text
+
+
+def test_explain_tells_a_person_the_counterfactual(run) -> None:
+    """The nearest other agents and what each lacked stand below the decision."""
+    text = runner.invoke(app, ["explain", "m-2"]).stdout
+
+    assert "nurture: accepts the data, was not chosen" in text
+    assert "research: report: not expected" in text
+    assert "left         5 hops, 580 tokens" in text
+    assert "its digest is the recorded one" in text
