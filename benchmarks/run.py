@@ -29,6 +29,7 @@ from benchmarks import (
     latency,
     page,
     recovery,
+    routing_decision,
     runner_throughput,
     start_and_stop,
 )
@@ -46,6 +47,7 @@ BENCHMARKS: Final = {
 }
 WITHOUT_A_LAB: Final = {
     "candidates_at_scale": candidates_at_scale.measure,
+    "routing_decision": routing_decision.measure,
     "start_and_stop": start_and_stop.measure,
 }
 RESULTS: Final = ROOT / "benchmarks" / "results.json"

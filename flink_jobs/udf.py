@@ -42,7 +42,7 @@ def previewer_of(settings: Settings, servers: str, topic_prefix: str) -> Preview
     engine = EnginePolicy(
         policy=settings.routing.policy, model_timeout_seconds=settings.model.timeout_seconds
     )
-    model = CachingChatModel(chat_model_from(settings.model))
+    model = CachingChatModel(chat_model_from(settings.model, settings.embedder))
     previewer = Previewer(read, model, engine, time.time)
     previewer.start()
     return previewer
