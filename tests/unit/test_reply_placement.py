@@ -129,7 +129,13 @@ def place(text: str, model: EmbeddedChatModel | None = None) -> ChatAnswer:
         choices=choices,
         calibration=FLEET.policy.calibration.model_dump(),
     )
-    return asyncio.run((model or EmbeddedChatModel()).complete(request, timeout_seconds=60))
+    model = model or EmbeddedChatModel()
+    answer = asyncio.run(model.complete(request, timeout_seconds=60))
+    while (
+        answer.is_provisional
+    ):  # on a busy machine the index may take longer than a decision waits
+        answer = asyncio.run(model.complete(request, timeout_seconds=60))
+    return answer
 
 
 @pytest.mark.parametrize(("text", "expected"), REPLIES)
