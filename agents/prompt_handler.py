@@ -46,7 +46,7 @@ class PromptHandler:
         Raises:
             RetryableError, TerminalError: what the model call raised, or a template that cannot be rendered.
         """
-        if context.chat_model.name == EMBEDDED:
+        if context.chat_model.name.partition(":")[0] == EMBEDDED:
             if self._embedded is None:
                 return Terminal(
                     "model_failed",

@@ -30,6 +30,7 @@ from benchmarks import (
     model_calls,
     page,
     recovery,
+    routing_decision,
     runner_throughput,
     start_and_stop,
 )
@@ -48,6 +49,7 @@ BENCHMARKS: Final = {
 WITHOUT_A_LAB: Final = {
     "candidates_at_scale": candidates_at_scale.measure,
     "model_calls": model_calls.measure,
+    "routing_decision": routing_decision.measure,
     "start_and_stop": start_and_stop.measure,
 }
 RESULTS: Final = ROOT / "benchmarks" / "results.json"

@@ -84,6 +84,8 @@ class CachingChatModel:
         # Reading the exception also tells asyncio that it was seen, though every waiter may be gone.
         if done.cancelled() or done.exception() is not None:
             return
+        if done.result().is_provisional:
+            return
         self._answers[key] = done.result()
         while len(self._answers) > self._max_entries:
             self._answers.popitem(last=False)

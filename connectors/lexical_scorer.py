@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.words import FUNCTION_WORDS, stems_and_words, words
+from signalbox.matching.words import FUNCTION_WORDS, stems_and_words, words
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+")
 _LIST: Final = re.compile(r"[,:]\s+")

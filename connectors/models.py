@@ -4,24 +4,48 @@ from __future__ import annotations
 
 from connectors.chat_model import ChatModel
 from signalbox.errors import ConfigurationError
-from signalbox.settings import ModelSettings
+from signalbox.settings import EmbedderSettings, ModelSettings
 
 
-def chat_model_from(settings: ModelSettings) -> ChatModel:
+def chat_model_from(settings: ModelSettings, embedder: EmbedderSettings | None = None) -> ChatModel:
     """Build the configured chat model; it opens no connection before its first call.
 
+    Args:
+        settings: which provider, and how it is reached.
+        embedder: what agents are told apart with, by the embedded model or for any other's shortlist. None where no agents
+            are chosen (an agent's own process): no weights are read then.
+
     Raises:
-        ConfigurationError: a setting that the provider needs is missing, or its client is not installed.
+        ConfigurationError: a setting that the provider needs is missing, its client is not installed, or an embedder's
+            weights are not those that were meant.
     """
-    if settings.provider == "ollama":
-        from connectors.ollama_model import OllamaChatModel  # noqa: PLC0415 - see the docstring
+    if settings.provider == "embedded":
+        return _embedded(embedder)
+    model = _ollama(settings) if settings.provider == "ollama" else _openai(settings)
+    if embedder is None:
+        return model
+    from connectors.embedders import matcher_from  # noqa: PLC0415 - see the docstring
+    from connectors.shortlisting_model import ShortlistingChatModel  # noqa: PLC0415
 
-        return OllamaChatModel(settings, model=_name_of(settings, "llama3.2"))
-    if settings.provider == "openai":
-        return _openai(settings)
+    # The weights are read when there is a first crowd to choose from: most fleets never have one.
+    return ShortlistingChatModel(model, lambda: matcher_from(embedder))
+
+
+def _embedded(embedder: EmbedderSettings | None) -> ChatModel:
     from connectors.embedded_model import EmbeddedChatModel  # noqa: PLC0415 - see the docstring
+    from connectors.embedders import matcher_from  # noqa: PLC0415
 
-    return EmbeddedChatModel()
+    if embedder is None:
+        return EmbeddedChatModel()
+    matcher = matcher_from(embedder)
+    # By words alone there is a scorer of its own, which explains itself word by word.
+    return EmbeddedChatModel(None if matcher.name == "lexical" else matcher)
+
+
+def _ollama(settings: ModelSettings) -> ChatModel:
+    from connectors.ollama_model import OllamaChatModel  # noqa: PLC0415 - see the docstring
+
+    return OllamaChatModel(settings, model=_name_of(settings, "llama3.2"))
 
 
 def _openai(settings: ModelSettings) -> ChatModel:

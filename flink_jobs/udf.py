@@ -39,7 +39,7 @@ def previewer_of(settings: Settings, servers: str, topic_prefix: str) -> Preview
     def read() -> ActiveSet | None:
         return read_active_set(broker, topic_prefix=topic_prefix)
 
-    model = CachingChatModel(chat_model_from(settings.model))
+    model = CachingChatModel(chat_model_from(settings.model, settings.embedder))
     previewer = Previewer(read, model, engine_policy(settings), time.time)
     previewer.start()
     return previewer

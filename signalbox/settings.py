@@ -79,6 +79,25 @@ class ModelSettings(_Section):
         return _secret(self.api_key, self.api_key_file)
 
 
+class EmbedderSettings(_Section):
+    """What turns texts into vectors, for the embedded model and for the shortlist before any other."""
+
+    provider: Literal["auto", "minilm", "ollama", "lexical"] = "auto"
+    """`auto` takes MiniLM where the extra `semantic` is installed, and words alone where it is not."""
+    base_url: str | None = None
+    name: str | None = None
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    max_tokens: int = Field(128, ge=8, le=512)
+    """A longer text is cut to so many tokens; MiniLM takes about 0.3 ms for each on one core."""
+    cache_folder: Path | None = None
+    """Where the vectors of definitions are kept over restarts; nowhere where it is unset."""
+
+    @field_validator("base_url", "name", "cache_folder", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
 class RoutingSettings(_Section):
     """How decisions are made. A `policy` set here wins over the fleets' own."""
 
@@ -209,6 +228,7 @@ class Settings(BaseSettings):
     flink: FlinkSettings = FlinkSettings()
     gateway: GatewaySettings = GatewaySettings()
     model: ModelSettings = ModelSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
     routing: RoutingSettings = RoutingSettings()
     leads: LeadSettings = LeadSettings()
     mongodb: MongodbSettings = MongodbSettings()

@@ -58,7 +58,9 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
         settings = self._settings
         model_settings = _with_secret(settings.model)
         self._calls = ModelCalls(
-            lambda: CachingChatModel(chat_model_from(model_settings), CACHED_ANSWERS),
+            lambda: CachingChatModel(
+                chat_model_from(model_settings, settings.embedder), CACHED_ANSWERS
+            ),
             slots=settings.model.max_in_flight,
             max_waiting=settings.routing.max_waiting,
         )

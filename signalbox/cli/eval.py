@@ -158,7 +158,7 @@ def _run(rows: Sequence[LabelledRow], rulebook: Rulebook, settings: Settings) ->
 
     # The embedded model computes here: several at once would only wait for each other, and be timed doing so.
     at_once = 1 if settings.model.provider == "embedded" else settings.model.max_in_flight
-    evaluation = Evaluation(rulebook, chat_model_from(settings.model), at_once=at_once)
+    evaluation = Evaluation(rulebook, chat_model_from(settings.model, settings.embedder), at_once=at_once)
     with _progress(len(rows)) as progress:
         return asyncio.run(evaluation.run(rows, progress))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,15 +22,23 @@ class ChatRequest:
     schema_name: str
     query: str = ""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    calibration: Mapping[str, float] = field(default_factory=dict)
-    """What a local scorer needs to say NONE: `none_below` and `margin`, both in [0, 1]."""
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    """What a local scorer needs to say NONE: `definitions.specs.Calibration` as a mapping."""
     cache_key: str | None = None
     """Equal keys may share one answer; None is never cached."""
+    narrow: Callable[[tuple[str, ...]], ChatRequest] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Asks the same of fewer choices; given where there are so many that a model that reads is asked of the nearest only."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What the model said, unvalidated. `scores` is filled by scorers only: choice → score in [0, 1]."""
+    """What the model said, unvalidated. `scores` is filled by scorers only: choice → score in [0, 1].
+
+    `shortlist` has the choices the model was asked of, nearest first, where it was not asked of all; `calibration` is the name
+    of what a scorer decided by. `is_provisional` says that another time the answer would be a better one: it is not cached.
+    """
 
     text: str
     model: str
@@ -39,3 +47,6 @@ class ChatAnswer:
     latency_ms: int = 0
     cached: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
+    shortlist: tuple[str, ...] = ()
+    calibration: str | None = None
+    is_provisional: bool = False

@@ -42,6 +42,10 @@ class Decision(Record):
     candidates: tuple[Candidate, ...] = ()
     accepted_total: Annotated[int, Field(ge=0)] | None = None
     rejected_total: Annotated[int, Field(ge=0)] | None = None
+    shortlist: tuple[str, ...] = ()
+    """Which of the accepted candidates the model was asked of, the nearest first; empty where it was asked of all."""
+    calibration: str | None = None
+    """By what a scorer decided: `default`, `fitted:<rows>:<digest>` or `set:<digest>` (the fleet's `calibration`)."""
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     model: str | None = None
     prompt_digest: str | None = None

@@ -175,11 +175,31 @@ class ReviewRules(_Spec):
     deadline_seconds: float = Field(24 * 3600.0, gt=0)
 
 
+class SemanticCalibration(_Spec):
+    """What a decision by vectors and words needs. `signalbox eval --fit` sets it; docs/routing-quality.md explains the defaults."""
+
+    none_below: float = Field(0.187, ge=0, le=1)
+    margin: float = Field(0.0, ge=0, le=1)
+    lexical_weight: float = Field(0.3, ge=0, le=10)
+    """How much likeness of words counts beside likeness of meaning, which counts 1."""
+    rows: int = Field(0, ge=0)
+    """On how many labelled rows it was fitted; 0 are the defaults or values written by hand."""
+
+    @property
+    def name(self) -> str:
+        """What a decision record calls it: `default`, or `fitted:600:1f0c9a2e` (rows, digest), or `set:1f0c9a2e`."""
+        if self == SemanticCalibration():
+            return "default"
+        digest = data_digest(self.model_dump(mode="json"))[:8]
+        return f"fitted:{self.rows}:{digest}" if self.rows else f"set:{digest}"
+
+
 class Calibration(_Spec):
-    """What the embedded scorer needs: NONE below `none_below`, and ties closer than `margin` are NONE too."""
+    """When the embedded model says NONE: `none_below` and `margin` for decisions by words alone, `semantic` for those by vectors."""
 
     none_below: float = Field(0.12, ge=0, le=1)
     margin: float = Field(0.0, ge=0, le=1)
+    semantic: SemanticCalibration = SemanticCalibration()
 
 
 class FleetPolicy(_Spec):

@@ -25,6 +25,8 @@ from signalbox.routing.rules import Rules
 MAX_DATA_CHARS: Final = 24_000
 MAX_REASON_CHARS: Final = 300
 MAX_QUERY_CHARS: Final = 4_000
+SHORTLIST_SIZE: Final = 20
+"""Of how many candidates a model that reads prompts is asked; of more, only the nearest."""
 SPEECH_FIELDS: Final = frozenset(
     {
         "text",
@@ -107,6 +109,10 @@ def routing_request(
     """
     said = _said_of(_Asked(rules.digest, names, rules))
     calibration = rules.policy_of(fleet).calibration
+
+    def narrow(chosen: tuple[str, ...]) -> ChatRequest:
+        return routing_request(message, chosen, rules, sender=sender, fleet=fleet, problem=problem)
+
     data = canonical_json(message.data).decode()
     if len(data) > MAX_DATA_CHARS:
         data = data[:MAX_DATA_CHARS] + " … (cut)"
@@ -125,6 +131,7 @@ def routing_request(
         choices=said.choices,
         calibration=calibration.model_dump(),
         cache_key=None if problem else key,
+        narrow=None if len(names) <= SHORTLIST_SIZE else narrow,
     )
 
 

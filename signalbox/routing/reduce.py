@@ -122,7 +122,7 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
         return
     candidates = _candidates(turn, message, in_flight, rules).scored(answer.scores or {})
     names = candidates.accepted
-    verdict = parse_answer(answer.text, names)
+    verdict = parse_answer(answer.text, answer.shortlist or names)
     if isinstance(verdict, UnusableAnswer):
         _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem)
         return
@@ -302,6 +302,8 @@ def _facts(
     return {
         "model": answer.model,
         "prompt_digest": prompt_digest(request),
+        "shortlist": answer.shortlist,
+        "calibration": answer.calibration,
         "definitions": rules.digest,
         "answer": answer.text,
         "tokens_in": in_flight.tokens_in,

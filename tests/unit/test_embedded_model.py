@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from connectors.embedded_model import EmbeddedChatModel
 from connectors.lexical_scorer import LexicalScorer
-from connectors.words import words
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import TerminalError
+from signalbox.matching.words import words
 
 CHOICES = {
     "billing": ("Answers questions about invoices, refunds and payments.", "I was charged twice"),

@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        (ModelSettings(), "embedded"),
+        (ModelSettings(), "embedded:lexical"),
         (ModelSettings(provider="ollama", name="llama3.2"), "ollama/llama3.2"),
         (
             ModelSettings(provider="openai", name="m", base_url="http://127.0.0.1:1/v1"),

@@ -14,6 +14,7 @@ from tests.support.fleets import agent, message, reply, rulebook
 WRITER = agent("writer", ["brief"], answers="text.written")
 EDITOR = agent("editor", ["text"], answers="text.edited")
 PIPELINE = rulebook(WRITER, EDITOR, policy={"completes_on": ["text.edited"]})
+CROWD = rulebook(*(agent(f"a{number:02}", ["x"]) for number in range(25)))
 TWINS = rulebook(agent("left", ["x"]), agent("right", ["x"]))
 
 
@@ -122,6 +123,54 @@ class TestModel:
         assert not world.dispatches
         assert len(world.reviews) == 1
         assert not world.outcomes
+
+    def test_question_of_a_crowd_can_be_narrowed_to_a_shortlist(self):
+        """Of more than twenty candidates the model stage asks of a few: prompt and enum are those few, few others are not."""
+        world = Simulation(CROWD)
+        world.send(message("m-1", {"x": 1}))
+        request = world.questions["c-1"].request
+
+        assert request.narrow is not None
+        narrowed = request.narrow(("a07", "a03"))
+        enum = narrowed.schema["properties"]["agent"]["enum"]
+        assert enum == ["a07", "a03", NONE]
+        assert "a07" in narrowed.system
+        assert "a08" not in narrowed.system
+        assert narrowed.user == request.user
+        assert narrowed.narrow is None
+
+    def test_name_outside_the_shortlist_is_repaired(self):
+        """A candidate that the model was not asked of is as good as an invented one."""
+        world = Simulation(CROWD)
+        world.send(message("m-1", {"x": 1}))
+
+        world.answer("c-1", says("a08", shortlist=("a07", "a03")))
+        assert "agent must be one of a07, a03, NONE" in world.questions["c-1"].request.user
+        assert not world.dispatches
+
+    def test_record_says_of_whom_the_model_was_asked_and_by_what_calibration(self):
+        """The shortlist with its scores and the name of the calibration are in the record."""
+        world = Simulation(CROWD)
+        world.send(message("m-1", {"x": 1}))
+
+        world.answer(
+            "c-1",
+            says(
+                "a03",
+                shortlist=("a07", "a03"),
+                scores={"a07": 0.5, "a03": 0.4},
+                calibration="default:lexical",
+            ),
+        )
+
+        (decision,) = world.decisions
+        assert decision.shortlist == ("a07", "a03")
+        assert decision.calibration == "default:lexical"
+        assert [d.agent for d in world.dispatches] == ["a03"]
+        assert {c.agent: c.score for c in decision.candidates if c.score} == {
+            "a07": 0.5,
+            "a03": 0.4,
+        }
 
     def test_retryable_failure_is_asked_again_later_then_dead_lettered(self):
         """A failing model is retried with growing waits, honours Retry-After, and ends as `model_failed`."""

