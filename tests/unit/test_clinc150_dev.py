@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 from signalbox.cli.main import app
 from signalbox.definitions.agent_list import load_definitions
 
+# Six seconds of arithmetic each; a busy machine may take minutes for it.
+pytestmark = pytest.mark.timeout(1200)
+
 DATA = Path(__file__).parents[1] / "data" / "clinc150_dev"
 
 
