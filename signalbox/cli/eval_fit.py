@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from connectors.embedders import embedder_from
 from signalbox.cli import session
@@ -17,6 +18,9 @@ from signalbox.matching.fit import fit
 from signalbox.matching.scorer import Scorer
 from signalbox.routing.rules import Rulebook
 from signalbox.settings import Settings
+
+LEXICAL: Final = "lexical"
+"""The embedder of words alone; the embedded model then has a scorer of its own, with its own threshold."""
 
 
 def place_of(definitions: Path, calibration: Path | None) -> Path:
@@ -43,7 +47,7 @@ def fitted(
         msg = f"--fit is for the embedded model; {settings.model.provider} has no calibration. Leave --fit out"
         raise ConfigurationError(msg)
     embedder = embedder_from(settings.embedder)
-    if embedder is None:
+    if embedder.name == LEXICAL:
         msg = (
             "--fit needs an embedder, and decisions are made by words alone here; install "
             "signalbox[semantic], or unset SIGNALBOX_EMBEDDER__PROVIDER"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from signalbox.definitions import loader
 from signalbox.definitions.agent_list import load_calibration, load_definitions
 from signalbox.definitions.calibration_file import with_calibration
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.specs import Calibration, FleetFile
+from signalbox.definitions.yaml_file import YamlFile
 from signalbox.errors import DefinitionError
 
 SDR = Path(__file__).parents[2] / "agent_definitions" / "sdr"
@@ -29,7 +29,8 @@ calibration: {none_below: 0.4}
 
 
 def load_calibration_of(path: Path) -> Calibration:
-    return loader._load(path, FleetFile).calibration
+    file = YamlFile.read(path)
+    return file.validated(FleetFile, file.plain).calibration
 
 
 def written(tmp_path: Path, text: str) -> Path:
