@@ -14,7 +14,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from connectors.chat_model import ChatModel
+from connectors.models import chat_model_from
 from signalbox.cli import session
+from signalbox.cli.eval_fit import fitted, keep, place_of
 from signalbox.cli.eval_run import Evaluation, Progress
 from signalbox.cli.eval_view import lines_of, percent
 from signalbox.cli.screen import show_lines
@@ -92,20 +95,26 @@ def evaluate(
     A row is `{"id": …, "expected": agent or NONE, "text": … or "data": {…}}`; see docs/evaluation.md. Exit code 1
     where --fail-under is missed or a row got no answer from the model.
     """
-    for out in (predictions_file, html):
+    fit_to = place_of(definitions, calibration) if fit else None
+    for out in (predictions_file, html, fit_to):
         _check_writable(out)
     settings = _settings(provider, model, policy)
     fleet = load_definitions(definitions)
     rows = read_rows(_read(messages), frozenset(fleet.agents), name=messages)
     if calibration is not None and not fit:
         fleet = _calibrated(fleet, load_calibration(calibration))
+    if fit_to is not None:
+        fleet = _fit(fleet, rows, settings)
     rulebook = _rulebook(fleet, settings)
-    results = _run(rows, rulebook, settings)
+    chat_model = chat_model_from(settings.model, settings.embedder)
+    results = _run(rows, rulebook, chat_model, settings)
+    if fit_to is not None:
+        keep(fleet.policy.calibration, definitions, fit_to)
     asked = Asked(
         definitions=str(definitions),
         messages=messages,
         provider=settings.model.provider,
-        model=settings.model.name or settings.model.provider,
+        model=chat_model.name,
         policy=settings.routing.policy or fleet.policy.policy,
         calibration=fleet.policy.calibration.model_dump(),
         is_fitted=fit,
@@ -153,18 +162,26 @@ def _rulebook(fleet: Fleet, settings: Settings) -> Rulebook:
     return Rulebook(Rules.compile(ActiveSet.of([fleet]), engine))
 
 
-def _run(rows: Sequence[LabelledRow], rulebook: Rulebook, settings: Settings) -> list[Result]:
-    from connectors.models import chat_model_from  # noqa: PLC0415 (slow to import)
+def _fit(fleet: Fleet, rows: Sequence[LabelledRow], settings: Settings) -> Fleet:
+    with _progress("fit", len(rows)) as progress:
+        calibration = fitted(
+            rows, _rulebook(fleet, settings), fleet.policy.calibration, settings, progress
+        )
+    return _calibrated(fleet, calibration)
 
+
+def _run(
+    rows: Sequence[LabelledRow], rulebook: Rulebook, model: ChatModel, settings: Settings
+) -> list[Result]:
     # The embedded model computes here: several at once would only wait for each other, and be timed doing so.
     at_once = 1 if settings.model.provider == "embedded" else settings.model.max_in_flight
-    evaluation = Evaluation(rulebook, chat_model_from(settings.model, settings.embedder), at_once=at_once)
-    with _progress(len(rows)) as progress:
+    evaluation = Evaluation(rulebook, model, at_once=at_once)
+    with _progress("rows", len(rows)) as progress:
         return asyncio.run(evaluation.run(rows, progress))
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Progress]:
+def _progress(what: str, total: int) -> Iterator[Progress]:
     """Show how far it is, on stderr and only to a person."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -173,7 +190,7 @@ def _progress(total: int) -> Iterator[Progress]:
     from rich.progress import Progress as Bar  # noqa: PLC0415
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rows", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -99,9 +99,7 @@ class Evaluation:
 
     async def _ask(self, trial: Trial, question: AskModel, counted: _Counted) -> None:
         try:
-            answer: ChatAnswer = await self._model.complete(
-                question.request, timeout_seconds=question.timeout_seconds
-            )
+            answer = await self._final_answer(question)
         except RetryableError as error:
             counted.calls += 1
             trial.fail(str(error), is_retryable=True, retry_after_seconds=error.retry_after_seconds)
@@ -112,6 +110,15 @@ class Evaluation:
             counted.calls += not answer.cached
             self._answered = True
             trial.answer(answer)
+
+    async def _final_answer(self, question: AskModel) -> ChatAnswer:
+        """Ask until the answer is the model's best: in a stream nobody waits for an index of agents, a measurement does."""
+        while True:
+            answer = await self._model.complete(
+                question.request, timeout_seconds=question.timeout_seconds
+            )
+            if not answer.is_provisional:
+                return answer
 
     def _give_up_where_nobody_answers(self, error: str) -> None:
         self._unanswered.append(error)

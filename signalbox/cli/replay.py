@@ -141,7 +141,7 @@ class _Plan:
             provider, _, name = self.model.partition("/")
             changed = {"provider": provider.partition(":")[0], "name": name or None}
             settings = settings.model_copy(update=changed)
-        return chat_model_from(settings)
+        return chat_model_from(settings, self.settings.embedder)
 
 
 def _record_name(model: str | None, settings: Settings) -> str | None:

@@ -9,7 +9,8 @@ import pytest
 from signalbox.definitions.agent_list import load_calibration, load_definitions
 from signalbox.definitions.calibration_file import with_calibration
 from signalbox.definitions.contract import Contract
-from signalbox.definitions.specs import Calibration
+from signalbox.definitions.specs import Calibration, FleetFile
+from signalbox.definitions.yaml_file import YamlFile
 from signalbox.errors import DefinitionError
 
 SDR = Path(__file__).parents[2] / "agent_definitions" / "sdr"
@@ -25,6 +26,11 @@ schemas:
   order: {type: object, required: [order]}
 calibration: {none_below: 0.4}
 """
+
+
+def load_calibration_of(path: Path) -> Calibration:
+    file = YamlFile.read(path)
+    return file.validated(FleetFile, file.plain).calibration
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -95,11 +101,12 @@ def test_calibration_is_replaced_and_nothing_else(tmp_path) -> None:
     before = path.read_text().splitlines()
     path.write_text(with_calibration(path, Calibration(none_below=0.31)))
     after = path.read_text().splitlines()
+    place = next(n for n, line in enumerate(before) if line.startswith("calibration:"))
+    added = len(after) - len(before) + 1
 
-    assert [line for line in before if not line.startswith("calibration:")] == [
-        line for line in after if line != "calibration:" and line not in _lines(0.31)
-    ]
-    assert "  none_below: 0.31" in after
+    assert after[place : place + 2] == ["calibration:", "  none_below: 0.31"]
+    assert before[:place] + before[place + 1 :] == after[:place] + after[place + added :]
+    assert load_calibration_of(path).none_below == 0.31
 
 
 def test_calibration_is_added_where_there_was_none(tmp_path) -> None:
@@ -127,8 +134,3 @@ def test_calibration_by_itself_is_checked_like_any_definition(tmp_path) -> None:
 
     with pytest.raises(DefinitionError, match=r"calibration.yaml:1:13: none_below: got 7"):
         load_calibration(path)
-
-
-def _lines(none_below: float) -> list[str]:
-    fields = Calibration(none_below=none_below).model_dump(mode="json", exclude_none=True)
-    return [f"  {name}: {value}" for name, value in fields.items()]

@@ -34,6 +34,12 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def by_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here is the command, so no weights are loaded."""
+    monkeypatch.setenv("SIGNALBOX_EMBEDDER__PROVIDER", "lexical")
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """Two agents as a list, and four rows of which one is labelled wrong."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from connectors.scripted_model import ScriptedChatModel
 from signalbox.cli.eval_run import Evaluation
-from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import RetryableError, SignalboxError, TerminalError
 from signalbox.evaluation.rows import LabelledRow
 from signalbox.routing.rules import EnginePolicy
@@ -114,3 +115,29 @@ async def test_progress_is_told_row_by_row() -> None:
     )
 
     assert told == [1, 2]
+
+
+async def test_answer_that_will_be_better_is_waited_for() -> None:
+    """While an index is built a stream is answered by words; what is measured is what comes after."""
+
+    class Building:
+        """A model whose first two answers are provisional."""
+
+        name = "building"
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
+            self.asked += 1
+            agent, is_early = ("right", True) if self.asked < 3 else ("left", False)
+            text = json.dumps({**LEFT, "agent": agent})
+            return ChatAnswer(text=text, model=self.name, is_provisional=is_early)
+
+        async def close(self) -> None:
+            """Nothing to close."""
+
+    model = Building()
+    (result,) = await Evaluation(RULES, model, at_once=1).run(rows("x"), ignore)
+
+    assert (result.prediction.agent, model.asked, result.prediction.model_calls) == ("left", 3, 1)

@@ -20,20 +20,24 @@ FLEET = load_fleet(SDR)
 ROWS = {row["id"]: row for row in map(json.loads, GOLDEN.read_text().splitlines())}
 
 
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]]:
-    """The command's answer, and which agent each row went to."""
+@pytest.fixture(scope="module", params=["minilm", "lexical"])
+def evaluation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, dict[str, str]]:
+    """The command's answer, and which agent each row went to; by vectors, and by words alone."""
     out = tmp_path_factory.mktemp("golden") / "predictions.jsonl"
     arguments = ["--definitions", str(SDR), "--messages", str(GOLDEN), "--predictions", str(out)]
     answer = CliRunner().invoke(
-        app, ["eval", *arguments, "--policy", "contract_first", "--fail-under", "100", "--json"]
+        app,
+        ["eval", *arguments, "--policy", "contract_first", "--fail-under", "100", "--json"],
+        env={"SIGNALBOX_EMBEDDER__PROVIDER": request.param},
     )
     went = {one["id"]: one["agent"] for one in map(json.loads, out.read_text().splitlines())}
     return answer, went
 
 
 def test_every_golden_message_goes_where_it_must(evaluation) -> None:
-    """The gate: 100 % with contract_first and the embedded model."""
+    """The gate: 100 % with contract_first and the embedded model, with its extra and without."""
     answer, _ = evaluation
     found = json.loads(answer.stdout)
 
