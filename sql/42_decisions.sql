@@ -12,6 +12,8 @@ SELECT
     JSON_QUERY(json, '$.candidates') AS candidates,
     TRY_CAST(JSON_VALUE(json, '$.accepted_total') AS INT) AS accepted_total,
     TRY_CAST(JSON_VALUE(json, '$.rejected_total') AS INT) AS rejected_total,
+    JSON_QUERY(json, '$.shortlist') AS shortlist,
+    JSON_VALUE(json, '$.calibration') AS calibration,
     TRY_CAST(JSON_VALUE(json, '$.confidence') AS DOUBLE) AS confidence,
     JSON_VALUE(json, '$.model') AS model,
     JSON_VALUE(json, '$.prompt_digest') AS prompt_digest,

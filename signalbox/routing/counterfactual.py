@@ -65,7 +65,8 @@ def counterfactual(
             rest = tuple(Alternative(one.agent, "choice") for one in others if one.accepted)
             return Counterfactual("a person decided", (*rest, *refused)[:MAX_ALTERNATIVES])
     accepted = [one for one in others if one.accepted]
-    if any(one.score is not None for one in decision.candidates):
+    # Where a model read a shortlist, the scores made the list and not the choice.
+    if not decision.shortlist and any(one.score is not None for one in decision.candidates):
         return _by_score(decision, accepted, refused, policy)
     if decision.model is not None:
         return _by_choice(decision, accepted, refused, policy)
@@ -118,14 +119,14 @@ def _by_score(
     scores = {one.agent: one.score or 0.0 for one in decision.candidates if one.accepted}
     won = scores.get(decision.agent)
     if won is None:
-        thresholds = None if policy is None else _thresholds(policy, decision.model)
+        thresholds = None if policy is None else _thresholds(policy, decision)
         return _none_by_score(scores, refused, thresholds)
     ranked = sorted(accepted, key=lambda one: -(one.score or 0.0))
     behind = tuple(
         Alternative(one.agent, "score", score_gap=_rounded(max(0.0, won - (one.score or 0.0))))
         for one in ranked
     )
-    threshold = None if policy is None else _thresholds(policy, decision.model)[0]
+    threshold = None if policy is None else _thresholds(policy, decision)[0]
     to_none = None if threshold is None else _rounded(won - threshold)
     parts = []
     if behind:
@@ -172,12 +173,11 @@ def _none_by_score(
     )
 
 
-def _thresholds(policy: FleetPolicy, model: str | None) -> tuple[float, float]:
-    """Return (none_below, margin) of the scorer that decided: who scores by meaning has thresholds of its own."""
+def _thresholds(policy: FleetPolicy, decision: Decision) -> tuple[float, float]:
+    """Return (none_below, margin) of the scorer that decided: who scores by meaning has thresholds of its own, and names them."""
     calibration = policy.calibration
-    by_meaning = getattr(calibration, "semantic", None)
-    if by_meaning is not None and model not in {"embedded", "embedded:lexical"}:
-        return by_meaning.none_below, by_meaning.margin
+    if decision.calibration is not None:
+        return calibration.semantic.none_below, calibration.semantic.margin
     return calibration.none_below, calibration.margin
 
 
