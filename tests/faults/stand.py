@@ -92,7 +92,7 @@ class Stand:
             section = self.settings.flink.model_copy(update=flink)
             self.settings = self.settings.model_copy(update={"flink": section})
         said: list[str] = []
-        with _environment(PYTHONPATH=f"{HANDLERS}{os.pathsep}{ROOT}"):
+        with environment(PYTHONPATH=f"{HANDLERS}{os.pathsep}{ROOT}"):
             api.up(self.settings, detach=True, report=said.append)
         self.said += said
         return said
@@ -284,7 +284,7 @@ class Stand:
             time.sleep(0.2)
 
 
-class _environment:
+class environment:
     """Environment variables for the length of a block."""
 
     def __init__(self, **variables: str) -> None:
