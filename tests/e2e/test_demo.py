@@ -106,6 +106,8 @@ def test_demo_stopped_by_ctrl_c_stops_what_it_started(environ):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Tests that a shell runs in the background have SIGINT ignored, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (it starts no thread)
     )
     assert demo.stderr is not None
     for line in demo.stderr:
