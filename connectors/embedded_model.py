@@ -76,7 +76,7 @@ def _by_meaning(found: Signals, request: ChatRequest) -> ChatAnswer:
     calibration = SemanticCalibration.model_validate(request.calibration.get("semantic", {}))
     scores = combine(found.dense, found.lexical, calibration.lexical_weight)
     choice = choose(scores, calibration)
-    near = f'nearest is "{_short(found.nearest[choice.best])}" of {choice.best}'
+    near = f'nearest is "{_short(found.nearest(choice.best))}" of {choice.best}'
     if choice.agent != NONE:
         said = (choice.agent, f"{near}; score {choice.score:.2f}", choice.score)
     elif not choice.score and found.refused:

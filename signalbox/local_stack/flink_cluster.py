@@ -89,6 +89,8 @@ class ClusterPlan:
         return {
             **self.environ,
             "PYTHONPATH": python_path(),
+            # A message's vector is many small products: more threads would wait for each other, and spin.
+            "OPENBLAS_NUM_THREADS": "1",
             "JAVA_HOME": str(self.java.home),
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LIB_DIR": str(self.folder / "lib"),

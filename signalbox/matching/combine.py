@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from signalbox.contracts.decision import NONE
 from signalbox.definitions.specs import SemanticCalibration
 
@@ -23,24 +25,24 @@ def combine(
     dense: Mapping[str, float], lexical: Mapping[str, float], lexical_weight: float
 ) -> dict[str, float]:
     """Return the weighted mean of both, by choice; below 0 (vectors can point apart) counts as 0."""
-    whole = 1 + lexical_weight
-    return {
-        name: min(max((score + lexical_weight * lexical[name]) / whole, 0.0), 1.0)
-        for name, score in dense.items()
-    }
+    by_meaning = np.fromiter(dense.values(), np.float64, len(dense))
+    by_words = np.fromiter(map(lexical.__getitem__, dense), np.float64, len(dense))
+    scores = np.clip((by_meaning + lexical_weight * by_words) / (1 + lexical_weight), 0.0, 1.0)
+    return dict(zip(dense, scores.tolist(), strict=True))
 
 
 def choose(scores: Mapping[str, float], calibration: SemanticCalibration) -> Choice:
     """Return the best of `scores`, or NONE where it is below the threshold or not ahead of the second by the margin."""
     if not scores:
         return Choice(NONE, 0.0, NONE, "there are no candidates")
-    ranked = sorted(scores.items(), key=lambda item: -item[1])[:2]
-    best, score = ranked[0]
+    best = max(scores, key=scores.__getitem__)
+    score = scores[best]
     if score < calibration.none_below or score <= 0:
         why = f"best score {score:.2f} is below {calibration.none_below:.2f}"
         return Choice(NONE, score, best, why)
-    if len(ranked) > 1 and calibration.margin and score - ranked[1][1] <= calibration.margin:
-        second, runner_up = ranked[1]
-        why = f"{best} {score:.2f} and {second} {runner_up:.2f} are too close"
-        return Choice(NONE, score, best, why)
+    if len(scores) > 1 and calibration.margin:
+        second = max((name for name in scores if name != best), key=scores.__getitem__)
+        if score - scores[second] <= calibration.margin:
+            why = f"{best} {score:.2f} and {second} {scores[second]:.2f} are too close"
+            return Choice(NONE, score, best, why)
     return Choice(best, score, best)

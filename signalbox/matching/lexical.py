@@ -101,16 +101,24 @@ class LexicalIndex:
         if not len(self._features):
             return scores
         places = np.searchsorted(self._features, document.features)
-        for feature, place, weight in zip(document.features, places, document.weights, strict=True):
-            if place == len(self._features) or self._features[place] != feature:
-                squared += (weight * nobodys) ** 2
-                continue
-            weighted = weight * self._specific[place]
-            squared += weighted**2
-            said_by = slice(self._starts[place], self._starts[place + 1])
-            # A document has each feature once, so no owner appears twice in one slice.
-            scores[self._owners[said_by]] += weighted * self._weights[said_by]
-        return scores / math.sqrt(squared) if squared else scores
+        places = np.minimum(places, len(self._features) - 1)
+        is_said = self._features[places] == document.features
+        squared += float(np.square(document.weights[~is_said] * nobodys).sum())
+        places, weights = places[is_said], document.weights[is_said]
+        weighted = weights * self._specific[places]
+        squared += float(np.square(weighted).sum())
+        # Every (feature, owner) pair of the text's features in one go: slices of one array, laid end to end.
+        starts, counts = self._starts[places], self._starts[places + 1] - self._starts[places]
+        ends = np.cumsum(counts)
+        pairs = np.arange(ends[-1] if len(ends) else 0) + np.repeat(
+            starts - (ends - counts), counts
+        )
+        shared: NDArray[np.float64] = np.bincount(
+            self._owners[pairs],
+            np.repeat(weighted, counts) * self._weights[pairs],
+            minlength=self._count,
+        ).astype(np.float64)
+        return shared / math.sqrt(squared) if squared else shared
 
 
 def counted_features(texts: Iterable[str]) -> Counter[str]:

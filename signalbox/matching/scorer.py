@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,8 +40,8 @@ class Signals:
     dense: Mapping[str, float]
     lexical: Mapping[str, float]
     refused: frozenset[str]
-    nearest: Mapping[str, str]
-    """The text of each choice that is nearest to the query."""
+    nearest: Callable[[str], str]
+    """Says which text of a choice is nearest to the query."""
 
 
 class Scorer:
@@ -187,11 +187,12 @@ class Index:
             refused=frozenset(
                 name for name, refuses in zip(self._names, is_refused, strict=True) if refuses
             ),
-            nearest={
-                name: duties.wanted[place]
-                for name, duties, place in zip(self._names, self._duties, nearest, strict=True)
-            },
+            nearest=lambda name: self._nearest(name, nearest),
         )
+
+    def _nearest(self, name: str, places: NDArray[np.intp]) -> str:
+        number = self._names.index(name)
+        return self._duties[number].wanted[int(places[number])]
 
 
 class _Rows:
