@@ -12,6 +12,7 @@ import orjson
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.record import rfc3339
 from signalbox.errors import UsageError
+from signalbox.json_lines import object_of, problems_told
 from signalbox.routing.admit import decode
 from signalbox.routing.ticks import Origin
 from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
@@ -19,7 +20,6 @@ from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
 Destination = Literal["agent_messages", "incoming_leads"]
 
 LEAD_SUBMITTED: Final = "lead.submitted"
-MAX_REPORTED_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +60,13 @@ def parse(lines: Iterable[bytes], destination: Destination, defaults: Defaults) 
         except ValueError as error:
             problems.append(f"line {number}: {error}")
     if problems:
-        raise UsageError(_report(problems))
+        told = problems_told(problems, "sent, so nothing was sent")
+        raise UsageError("\n  ".join(told))
     return tuple(parsed)
 
 
-def _report(problems: list[str]) -> str:
-    shown = problems[:MAX_REPORTED_LINES]
-    if len(problems) > len(shown):
-        shown.append(f"… and {len(problems) - len(shown)} more lines")
-    count = "1 line" if len(problems) == 1 else f"{len(problems)} lines"
-    return "\n".join([f"{count} cannot be sent, so nothing was sent", *(f"  {p}" for p in shown)])
-
-
 def _parse_line(number: int, raw: bytes, destination: Destination, defaults: Defaults) -> Line:
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        msg = f"not JSON: {error}; write one JSON object a line"
-        raise ValueError(msg) from None
-    if not isinstance(value, dict):
-        msg = f"a JSON object is needed, got {_kind(value)}"
-        raise ValueError(msg)  # noqa: TRY004 (a line's problem, not a caller's)
+    value = object_of(raw, _kind)
     if destination == INCOMING_LEADS:
         return _raw_lead(number, raw, value, defaults)
     envelope = value if "specversion" in value else _wrapped(value, defaults)

@@ -11,8 +11,8 @@ import orjson
 
 from signalbox.contracts.decision import NONE
 from signalbox.errors import UsageError
+from signalbox.json_lines import object_of, problems_told
 
-MAX_REPORTED_LINES: Final = 20
 _TEXT_FIELDS: Final = ("type", "from", "sender", "source", "target", "kind")
 _SHOWN_CHARS: Final = 60
 
@@ -73,30 +73,16 @@ def read_rows(
             )
         rows.append(row)
     if problems:
-        raise UsageError(_report(problems))
+        told = problems_told(problems, "used, so nothing was evaluated")
+        raise UsageError("\n".join(told))
     if not rows:
         msg = f'{name}: no rows; write one JSON object a line, like {{"id": "m-1", "text": "…", "expected": "{NONE}"}}'
         raise UsageError(msg)
     return tuple(rows)
 
 
-def _report(problems: list[str]) -> str:
-    shown = problems[:MAX_REPORTED_LINES]
-    if len(problems) > len(shown):
-        shown.append(f"… and {len(problems) - len(shown)} more lines")
-    count = "1 line" if len(problems) == 1 else f"{len(problems)} lines"
-    return "\n".join([f"{count} cannot be used, so nothing was evaluated", *shown])
-
-
 def _row(number: int, raw: bytes, agents: Collection[str]) -> LabelledRow:
-    try:
-        fields = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        msg = f"not JSON: {error}; write one JSON object a line"
-        raise ValueError(msg) from None
-    if not isinstance(fields, dict):
-        msg = f"a JSON object is needed, got {_shown(fields)}"
-        raise ValueError(msg)  # noqa: TRY004 (a line's problem, not a caller's)
+    fields = object_of(raw, _shown)
     for field in _TEXT_FIELDS:
         if fields.get(field) is not None and not isinstance(fields[field], str):
             msg = f"{field} must be a string, got {_shown(fields[field])}"
