@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.stand import Stand
+from tests.faults.stand import Stand, standing
 from tests.faults.verdict import Report
 
 SEEDS = (1, 2, 3)
@@ -46,12 +46,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The stack, up."""
-    made = Stand(tmp_path_factory.mktemp("stand"))
-    try:
-        made.up_first()
+    with standing(tmp_path_factory.mktemp("stand")) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

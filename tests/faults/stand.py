@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,17 @@ class Stand:
         while not holds():
             assert time.monotonic() < deadline, f"after {seconds:g} s {what}: {self.events()[-8:]}"
             time.sleep(0.2)
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Stand]:
+    """A stack of its own in `folder`, up for the length of a block."""
+    made = Stand(folder)
+    try:
+        made.up_first()
+        yield made
+    finally:
+        made.close()
 
 
 class environment:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.figures import stall_seconds
 from tests.faults.load import mixed
-from tests.faults.stand import Stand, environment
+from tests.faults.stand import Stand, environment, standing
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 PER_SECOND = 50.0
@@ -36,13 +36,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """A stack whose Java heaps, which are bounded, are in memory from the start: what grows then is not in them."""
-    with environment(JAVA_TOOL_OPTIONS="-XX:+AlwaysPreTouch"):
-        made = Stand(tmp_path_factory.mktemp("stand"))
-        try:
-            made.up_first()
-            yield made
-        finally:
-            made.close()
+    with (
+        environment(JAVA_TOOL_OPTIONS="-XX:+AlwaysPreTouch"),
+        standing(tmp_path_factory.mktemp("stand")) as made,
+    ):
+        yield made
 
 
 def test_soak_kills_lose_nothing_and_no_process_grows(
