@@ -90,7 +90,8 @@ class CallRunner:
                 self._sleep_until_next(now_ms)
                 return
             self._start(call)
-        self._pump_soon()
+        self._is_pump_due = True
+        asyncio.get_running_loop().call_soon(self._pump_on)
 
     async def close(self) -> None:
         """Cancel what runs and close the model. Calls that never ended are asked again after a restore."""
@@ -107,12 +108,7 @@ class CallRunner:
             return None
         return self._queue.take(now_ms, self.in_flight)
 
-    def _pump_soon(self) -> None:
-        if not self._is_pump_due:
-            self._is_pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump_now)
-
-    def _pump_now(self) -> None:
+    def _pump_on(self) -> None:
         self._is_pump_due = False
         self.pump()
 

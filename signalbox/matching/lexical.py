@@ -95,11 +95,10 @@ class LexicalIndex:
     def score(self, text: str) -> NDArray[np.float64]:
         """Return the cosine of `text` with each document, in the documents' order."""
         document, unknown = self._vocabulary.known(text)
-        scores = np.zeros(self._count)
         nobodys = _specificity(np.zeros(1), self._count)[0]
         squared = unknown * nobodys**2
         if not len(self._features):
-            return scores
+            return np.zeros(self._count)
         places = np.searchsorted(self._features, document.features)
         places = np.minimum(places, len(self._features) - 1)
         is_said = self._features[places] == document.features
