@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -101,10 +102,31 @@ class Lab:
         argv = ["--servers", self.broker.bootstrap_servers, "--topic", topic, "--name", name]
         return Feeder([*argv, "--count", str(count), "--rate", str(rate), "--keys", keys])
 
+    def restart_taskmanager(self, java_options: str) -> None:
+        """Start another TaskManager in place of the one that runs; for measurements that one before would spoil."""
+        self.cluster.kill_taskmanager()
+        with environment(JAVA_TOOL_OPTIONS=java_options):
+            self.cluster.start_taskmanager()
+
     def taskmanager_rss_bytes(self) -> int:
         """The resident memory of the TaskManager and of every process below it."""
         top = psutil.Process(self.cluster.taskmanager_pid)
         return sum(one.memory_info().rss for one in [top, *top.children(recursive=True)])
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @dataclass(frozen=True, slots=True)

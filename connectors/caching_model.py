@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from connectors.chat_model import ChatModel
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 
-
-@dataclass(slots=True)
-class _Flight:
-    """One call under way and how many wait for it."""
-
-    task: asyncio.Task[ChatAnswer]
-    waiting: int = 0
-    is_paid: bool = False
+_Followers = list[asyncio.Future[ChatAnswer | None]]
 
 
 class CachingChatModel:
     """Wraps a model; requests without a `cache_key` pass through.
 
-    Callers are cancelled one by one: the call itself ends only when nobody waits for it any more. Failures reach
-    everybody who waited and are not kept.
+    Who asks first makes the call, in its own task: one more for each call would cost 3 kB, and thousands are in flight. The
+    others wait for that answer. Where the first is cancelled its connection closes, and the next of those who wait asks
+    again. Failures reach everybody who waited and are not kept.
     """
 
     def __init__(self, inner: ChatModel, max_entries: int = 10_000) -> None:
@@ -34,12 +28,12 @@ class CachingChatModel:
         self._inner = inner
         self._max_entries = max_entries
         self._answers: OrderedDict[str, ChatAnswer] = OrderedDict()
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, _Followers] = {}
 
     async def complete(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
         """Answer from the cache (`cached` is True), from a call under way (True as well), or by a call of its own.
 
-        What a call cost is in one answer only: that of the first who got it. A cached answer cost nothing.
+        What a call cost is in one answer only: that of the one who made it. A cached answer cost nothing.
 
         Raises:
             RetryableError, TerminalError: what the one call raised.
@@ -47,60 +41,58 @@ class CachingChatModel:
         key = request.cache_key
         if key is None:
             return await self._inner.complete(request, timeout_seconds=timeout_seconds)
-        kept = self._answers.get(key)
-        if kept is not None:
-            self._answers.move_to_end(key)
-            return replace(_free(kept), latency_ms=0)
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._take_off(key, request, timeout_seconds)
-        answer = await self._await_landing(key, flight)
-        if flight.is_paid:
-            return _free(answer)
-        # Not always the one whose question it was: that one may have been cancelled meanwhile.
-        flight.is_paid = True
-        return answer
+        while True:
+            kept = self._answers.get(key)
+            if kept is not None:
+                self._answers.move_to_end(key)
+                return replace(_free(kept), latency_ms=0)
+            followers = self._flights.get(key)
+            if followers is None:
+                return await self._lead(key, request, timeout_seconds)
+            answer = await _follow(followers)
+            if answer is not None:
+                return _free(answer)
 
     async def close(self) -> None:
-        """Give up what is under way and close the inner model."""
-        flights = [flight.task for flight in self._flights.values()]
-        for task in flights:
-            task.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        """Forget the answers and close the inner model. Calls under way are their callers' to cancel."""
         self._answers.clear()
         await self._inner.close()
 
-    def _take_off(self, key: str, request: ChatRequest, timeout_seconds: float) -> _Flight:
-        # A task of its own, so that the caller who happened to be first can be cancelled without ending it.
-        task = asyncio.create_task(self._inner.complete(request, timeout_seconds=timeout_seconds))
-        flight = _Flight(task)
-        self._flights[key] = flight
-        task.add_done_callback(lambda done: self._land(key, flight, done))
-        return flight
-
-    def _land(self, key: str, flight: _Flight, done: asyncio.Task[ChatAnswer]) -> None:
-        if self._flights.get(key) is flight:
+    async def _lead(self, key: str, request: ChatRequest, timeout_seconds: float) -> ChatAnswer:
+        followers = self._flights[key] = []
+        try:
+            answer = await self._inner.complete(request, timeout_seconds=timeout_seconds)
+        except Exception as error:
+            for follower in _waiting(followers):
+                follower.set_exception(error)
+            raise
+        else:
+            if not answer.is_provisional:
+                self._keep(key, answer)
+            for follower in _waiting(followers):
+                follower.set_result(answer)
+            return answer
+        finally:
             del self._flights[key]
-        # Reading the exception also tells asyncio that it was seen, though every waiter may be gone.
-        if done.cancelled() or done.exception() is not None:
-            return
-        if done.result().is_provisional:
-            return
-        self._answers[key] = done.result()
+            # Whoever still waits here was left by a leader that was cancelled: the first to wake leads.
+            for follower in _waiting(followers):
+                follower.set_result(None)
+
+    def _keep(self, key: str, answer: ChatAnswer) -> None:
+        self._answers[key] = answer
         while len(self._answers) > self._max_entries:
             self._answers.popitem(last=False)
 
-    async def _await_landing(self, key: str, flight: _Flight) -> ChatAnswer:
-        flight.waiting += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.waiting -= 1
-            if flight.waiting == 0 and not flight.task.done():
-                # Nobody is left: close the connection, and let the next equal question start afresh.
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
-                flight.task.cancel()
+
+async def _follow(followers: _Followers) -> ChatAnswer | None:
+    """Wait for the one who asks; None where it gave up."""
+    follower: asyncio.Future[ChatAnswer | None] = asyncio.get_running_loop().create_future()
+    followers.append(follower)
+    return await follower
+
+
+def _waiting(followers: _Followers) -> _Followers:
+    return [follower for follower in followers if not follower.done()]
 
 
 def _free(answer: ChatAnswer) -> ChatAnswer:

@@ -16,7 +16,7 @@ def chat_model_from(settings: ModelSettings, embedder: EmbedderSettings | None =
             are chosen (an agent's own process): no weights are read then.
 
     Raises:
-        ConfigurationError: a setting that the provider needs is missing, its client is not installed, or an embedder's
+        ConfigurationError: a setting that the provider needs is missing, or an embedder's
             weights are not those that were meant.
     """
     if settings.provider == "embedded":
@@ -56,11 +56,8 @@ def _openai(settings: ModelSettings) -> ChatModel:
             "like http://127.0.0.1:8080/v1"
         )
         raise ConfigurationError(msg)
-    try:
-        from connectors.openai_model import OpenAIChatModel  # noqa: PLC0415 - see the docstring
-    except ModuleNotFoundError as error:
-        msg = f"the openai provider needs the package {error.name!r}; install signalbox[openai]"
-        raise ConfigurationError(msg) from None
+    from connectors.openai_model import OpenAIChatModel  # noqa: PLC0415 - see the docstring
+
     return OpenAIChatModel(settings, model=name, base_url=settings.base_url)
 
 

@@ -40,8 +40,8 @@ OVERDUE_PAUSE_MS: Final = 60_000
 class Calls(Protocol):
     """What the router needs of `model_calls.ModelCalls`."""
 
-    def submit(self, shard: int, conversation: str, ask: c.AskModel, context: Envelope) -> None:
-        """Ask; the result is collected with `context`."""
+    def submit(self, shard: int, conversation: str, ask: c.AskModel, context: bytes) -> None:
+        """Ask; the result is collected with `context`, the message as JSON."""
 
     def cancel(self, shard: int, conversation: str, sequence: int) -> None:
         """Forget an open call."""
@@ -184,7 +184,10 @@ class Router:
                 case c.AskModel(sequence):
                     asked = stored.get(sequence) or self._message(conversation, sequence, tick)
                     if asked is not None:
-                        self._calls.submit(shard, conversation, command, asked)
+                        # As JSON, and without the room that orjson grew by: thousands may be in flight, and an
+                        # envelope takes ten times as much.
+                        context = bytes(memoryview(asked.to_json()))
+                        self._calls.submit(shard, conversation, command, context)
                 case c.Resume(sequence):
                     waiting = stored.get(sequence) or self._message(conversation, sequence, tick)
                     if waiting is not None:
@@ -254,11 +257,8 @@ class Router:
 
 
 def _tick_of(finished: Finished) -> t.Tick:
-    sequence, message, result = (
-        finished.call.key.sequence,
-        finished.call.context,
-        finished.result,
-    )
+    message: Envelope = Envelope.from_json(finished.call.context)
+    sequence, result = finished.call.key.sequence, finished.result
     if isinstance(result, ChatAnswer):
         return t.ModelAnswered(sequence, message, result)
     if isinstance(result, RetryableError):

@@ -62,6 +62,10 @@ def cluster_options(settings: Settings, address: ClusterAddress) -> dict[str, st
         "taskmanager.numberOfTaskSlots": str(
             max(MIN_TASK_SLOTS, 2 * settings.flink.parallelism + 4)
         ),
+        # A checkpoint waits for the records that are buffered before it. Where the router holds back its input (5 ms a record, see
+        # is_full in model_calls.py) the default's half megabyte takes it 12 seconds.
+        "taskmanager.network.memory.buffer-debloat.enabled": "true",
+        "taskmanager.network.memory.buffer-debloat.target": "300 ms",
         # A question in SQL sorts little; the default takes 16 MiB of buffers for each of its exchanges and then finds none.
         "taskmanager.network.sort-shuffle.min-buffers": "32",
         # Python SQL jobs otherwise load the same jars in a class loader each, and fill the metaspace.

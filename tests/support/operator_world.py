@@ -68,7 +68,7 @@ class FakeCalls:
         self.cancelled: list[str] = []
         self._finished: list[Finished] = []
 
-    def submit(self, shard: int, conversation: str, ask: AskModel, context: Envelope) -> None:
+    def submit(self, shard: int, conversation: str, ask: AskModel, context: bytes) -> None:
         self.open[conversation] = Call(CallKey(shard, conversation, ask.sequence), ask, 0, context)
 
     def cancel(self, shard: int, conversation: str, sequence: int) -> None:

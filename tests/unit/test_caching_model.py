@@ -130,21 +130,24 @@ def test_call_whose_asker_went_is_paid_by_the_next_who_waits() -> None:
     asyncio.run(run())
 
 
-def test_cancelled_leader_leaves_its_followers_their_answer() -> None:
-    """Who asked first may go; the others still get the one answer."""
+def test_cancelled_leader_is_followed_by_one_of_those_who_wait() -> None:
+    """Who asked first may go, and its connection with it; one of the others asks again, and all have that answer."""
 
     async def run() -> None:
         gate = Gate()
         model = CachingChatModel(gate.model)
-        leader, follower = ask(model), ask(model)
+        leader, *others = (ask(model) for _ in range(4))
         await until(lambda: len(gate.model.requests) == 1)
         leader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leader
+        await until(lambda: len(gate.model.requests) == 2)
         gate.opened.set()
+        answers = await asyncio.gather(*others)
 
-        assert (await follower).text == "open"
-        assert gate.cancelled == 0
+        assert [answer.text for answer in answers] == ["open"] * 3
+        assert sorted(answer.cached for answer in answers) == [False, True, True]
+        assert (gate.cancelled, len(gate.model.requests)) == (1, 2)
 
     asyncio.run(run())
 
@@ -173,8 +176,14 @@ def test_failure_reaches_everybody_and_is_not_kept() -> None:
     """A failed call fails all who waited; the next one tries again."""
 
     async def run() -> None:
-        said: list[str | Exception] = [RetryableError("away"), "back"]
-        inner = ScriptedChatModel(lambda request: said[len(inner.requests) - 1])
+        async def say(request: ChatRequest) -> str:
+            is_first = len(inner.requests) == 1
+            await asyncio.sleep(0)
+            if is_first:
+                raise RetryableError("away")
+            return "back"
+
+        inner = ScriptedChatModel(say)
         model = CachingChatModel(inner)
         failed = await asyncio.gather(ask(model), ask(model), return_exceptions=True)
 
@@ -211,22 +220,5 @@ def test_least_recently_used_answer_goes_first() -> None:
 
         assert (await ask(model, replace(REQUEST, cache_key="a"))).cached
         assert not (await ask(model, replace(REQUEST, cache_key="b"))).cached
-
-    asyncio.run(run())
-
-
-def test_close_ends_what_is_under_way() -> None:
-    """Nothing is left running after close."""
-
-    async def run() -> None:
-        gate = Gate()
-        model = CachingChatModel(gate.model)
-        call = ask(model)
-        await until(lambda: len(gate.model.requests) == 1)
-        await model.close()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-        assert gate.cancelled == 1
 
     asyncio.run(run())
