@@ -19,12 +19,15 @@ help: ## list what can be made
 
 setup: $(READY) ## create .venv with everything; the CLI is .venv/bin/signalbox
 
+# Compiled here, because a process may not be allowed to write what it compiles (PYTHONDONTWRITEBYTECODE, containers): then
+# each start compiles anew, and Flink's Python alone takes 3.2 s instead of 0.9 to import, at every recovery too.
 $(READY): requirements.lock pyproject.toml
 	@bash deploy/check-platform.sh "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q signalbox connectors agents flink_jobs
 	@touch $@
 
 up: setup ## start broker, Flink, jobs and agents; Ctrl-C stops them
