@@ -172,9 +172,10 @@ class Stand:
         return [one for one in children if "python" in one.name()]
 
     def start_agent(self, name: str, instance: str = "0") -> subprocess.Popen[bytes]:
-        """Start a further process of an agent, outside the supervisor."""
-        log = (self.settings.home / "logs" / f"extra-{name}-{instance}.log").open("ab")
-        with log:
+        """Start a further process of an agent, outside the supervisor, with a log that tells of it alone."""
+        path = self.settings.home / "logs" / f"extra-{name}-{instance}.log"
+        path.unlink(missing_ok=True)
+        with path.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "agents", name, "--instance", instance],
                 env={
