@@ -1,7 +1,8 @@
 """Two likenesses of a text to each of many choices: by meaning (vectors) and by words. Nothing is decided here.
 
-A choice is as near as its nearest duties and examples: the four nearest count, falling, and the mean of all a little. One
-text alone would make every odd example a magnet, and the mean alone would forget what an agent does besides.
+A choice is as near as its nearest duties and examples: the four nearest count, falling, or the two nearest of many, and the
+mean of all a little. One text alone would make every odd example a magnet, and the mean alone would forget what an agent
+does besides.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from signalbox.matching.vectors import Kept, VectorStore
 
 NEAREST_WEIGHTS: Final = np.array([0.6, 0.25, 0.1, 0.05], np.float32)
 """How much the nearest text of a choice counts, the second nearest, and so on."""
+NEAREST_OF_MANY: Final = np.array([0.7, 0.3, 0.0, 0.0], np.float32)
+"""The same of a choice with `MANY_TEXTS` or more: where much is said, the nearest of it says enough."""
+MANY_TEXTS: Final = 10
 MEAN_WEIGHT: Final = np.float32(0.3)
 """How much the mean of all texts of a choice counts beside its nearest."""
 _INDEXES_KEPT: Final = 64
@@ -166,6 +170,7 @@ class Index:
         vectors.add(text for duties in self._duties for text in (*duties.wanted, *duties.refused))
         self._wanted = _Rows([vectors.rows(duties.wanted) for duties in self._duties])
         self._refused = _Rows([vectors.rows(duties.refused) for duties in self._duties])
+        self._nearest_weights = self._wanted.nearest_weights()
         self._mean_lengths = np.maximum(vectors.lengths_of_means(self._wanted.each), 1e-6)
         documents = [vocabulary.document(duties.wanted) for duties in self._duties]
         self._lexical = LexicalIndex(documents, vocabulary)
@@ -182,11 +187,13 @@ class Index:
         """Score `query` against every choice."""
         likeness = self._vectors.likeness(query)
         wanted = self._wanted.of(likeness)
-        nearest, falling = _falling(wanted)
-        dense = ((1 - MEAN_WEIGHT) * falling).astype(np.float64)
+        # Whole rows: numpy sorts a short one in less time than it takes to part it.
+        falling = np.sort(wanted, axis=1)[:, : -len(NEAREST_WEIGHTS) - 1 : -1]
+        weighted = np.einsum("ij,ij->i", falling, self._nearest_weights)
+        dense = ((1 - MEAN_WEIGHT) * weighted).astype(np.float64)
         dense += MEAN_WEIGHT * (self._wanted.mean(wanted) / self._mean_lengths)
         lexical = self._lexical.score(query)
-        is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= nearest
+        is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= falling[:, 0]
         dense[is_refused] = 0
         lexical[is_refused] = 0
         return Signals(
@@ -226,16 +233,15 @@ class _Rows:
         found[self._is_empty] = -1
         return found
 
+    def nearest_weights(self) -> NDArray[np.float32]:
+        """Return what the nearest few texts of each choice count, 1 together; one with fewer texts is judged by those."""
+        places = np.arange(min(len(NEAREST_WEIGHTS), self._table.shape[1]))
+        says_much = self._counts[:, None] >= MANY_TEXTS
+        weights = np.where(says_much, NEAREST_OF_MANY[places], NEAREST_WEIGHTS[places])
+        weights[places >= self._counts[:, None]] = 0
+        shares: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+        return shares
+
     def mean(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         mean: NDArray[np.float32] = np.where(self._is_empty, 0, found).sum(axis=1) / self._counts
         return mean
-
-
-def _falling(found: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the nearest of each choice, and the weighted mean of its nearest few; one with fewer texts is judged by those."""
-    kept = min(len(NEAREST_WEIGHTS), found.shape[1])
-    # Whole rows: numpy sorts a short one in less time than it takes to part it.
-    nearest = np.sort(found, axis=1)[:, : -kept - 1 : -1]
-    weights = np.where(nearest > -1, NEAREST_WEIGHTS[:kept], np.float32(0))
-    falling: NDArray[np.float32] = (nearest * weights).sum(axis=1) / weights.sum(axis=1)
-    return nearest[:, 0], falling

@@ -105,6 +105,23 @@ def test_text_is_nearest_to_the_choice_that_says_it() -> None:
     assert lexical["billing"] > lexical["delivery"]
 
 
+def test_the_two_nearest_of_many_texts_count_and_four_of_few() -> None:
+    """A choice that says much is judged by what of it is nearest; one that says little by all of that."""
+    texts = ["parcel", "invoice", "flight", "hotel", "recipe", "salary", "alarm", "song", "visa"]
+    for said, weights in ((texts[:4], [0.6, 0.25, 0.1, 0.05]), (texts, [0.7, 0.3])):
+        choices = {"a": ("tyre.", *said)}
+        wanted = LetterEmbedder().embed(["a", "tyre", *said])
+        (query,) = LetterEmbedder().embed(["late parcels"])
+        mean = wanted.mean(axis=0)
+        falling = sorted(wanted @ query, reverse=True)[: len(weights)]
+
+        (found,) = Scorer(LetterEmbedder()).place("late parcels", choices).dense
+
+        assert found == pytest.approx(
+            0.7 * np.dot(falling, weights) + 0.3 * (mean @ query) / np.linalg.norm(mean), abs=1e-5
+        )
+
+
 def test_choice_that_refuses_a_text_scores_0() -> None:
     """A text nearer to what a choice refuses than to all it wants is not its own."""
     found = Scorer(LetterEmbedder()).place("vouchers by mail", CHOICES)
