@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.figures import Result
 from connectors.minilm import MiniLmEmbedder
 from signalbox.definitions.specs import SemanticCalibration
-from signalbox.matching.combine import choose, combine
+from signalbox.matching.combine import choose
 from signalbox.matching.scorer import Choices, Scorer
 
 AGENTS: Final = 1000
@@ -84,8 +84,8 @@ def _agents() -> Choices:
 
 def _decide(scorer: Scorer, query: str, choices: Choices) -> object:
     calibration = SemanticCalibration()
-    dense, lexical = scorer.signals(query, choices)
-    return choose(combine(dense, lexical, calibration.lexical_weight), calibration)
+    found = scorer.place(query, choices)
+    return choose(found.combined(calibration.lexical_weight), calibration)
 
 
 def _milliseconds(step: Callable[[str], object]) -> list[float]:

@@ -21,7 +21,7 @@ from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.contracts.decision import NONE
 from signalbox.definitions.specs import SemanticCalibration
 from signalbox.errors import TerminalError
-from signalbox.matching.combine import choose, combine
+from signalbox.matching.combine import choose
 from signalbox.matching.scorer import Signals
 
 NAME: Final = "embedded"
@@ -74,7 +74,7 @@ class EmbeddedChatModel:
 
 def _by_meaning(found: Signals, request: ChatRequest) -> ChatAnswer:
     calibration = SemanticCalibration.model_validate(request.calibration.get("semantic", {}))
-    scores = combine(found.dense, found.lexical, calibration.lexical_weight)
+    scores = found.combined(calibration.lexical_weight)
     choice = choose(scores, calibration)
     near = f'nearest is "{_short(found.nearest(choice.best))}" of {choice.best}'
     if choice.agent != NONE:

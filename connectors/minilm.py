@@ -45,7 +45,7 @@ _LAYERS: Final = 6
 _HEADS: Final = 12
 _HEAD_SIZE: Final = DIMENSION // _HEADS
 _EPSILON: Final = np.float32(1e-12)
-_COLUMNS: Final = 32
+_COLUMNS: Final = 64
 _SMALL_PRODUCT: Final = 1_000_000
 _MAX_BATCH_TOKENS: Final = 2048
 # A longer text is cut before it is read into tokens: a word piece has rarely more letters, and a megabyte takes seconds.
@@ -53,6 +53,8 @@ _MAX_CHARS_PER_TOKEN: Final = 32
 _MARK_WEIGHT: Final = 0.5
 _SMALL_WORD_WEIGHT: Final = 0.7
 _PUNCTUATION: Final = tuple("?.,!;:-'\"()")
+# e^80 times 512 tokens is still a 32-bit float; the highest score *seen*, of texts made to be odd, was 47.
+_MAX_ATTENTION: Final = np.float32(80)
 
 
 class MiniLmEmbedder:
@@ -92,6 +94,7 @@ class MiniLmEmbedder:
         )
         self._norm = _Norm(tensors, "embeddings.LayerNorm")
         self._layers = [_Layer(tensors, f"encoder.layer.{number}") for number in range(_LAYERS)]
+        _lay_together([dense for layer in self._layers for dense in layer.dense])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector a text, in the order of `texts`."""
@@ -118,19 +121,20 @@ class MiniLmEmbedder:
 
 
 class _Norm:
-    """Layer normalisation with its scale and shift."""
+    """Layer normalisation with its scale and shift, in place."""
 
     def __init__(self, tensors: Mapping[str, Vectors], name: str) -> None:
         self._scale = tensors[f"{name}.weight"]
         self._shift = tensors[f"{name}.bias"]
 
     def __call__(self, x: Vectors) -> Vectors:
-        centred: Vectors = x - x.mean(axis=-1, keepdims=True)
-        variance = np.einsum("ij,ij->i", centred, centred)[:, None] / np.float32(x.shape[-1])
-        centred /= np.sqrt(variance + _EPSILON)
-        centred *= self._scale
-        centred += self._shift
-        return centred
+        share = np.float32(1 / x.shape[-1])
+        x -= np.add.reduce(x, axis=-1, keepdims=True) * share
+        variance = np.einsum("ij,ij->i", x, x)[:, None] * share
+        x *= np.reciprocal(np.sqrt(variance + _EPSILON))
+        x *= self._scale
+        x += self._shift
+        return x
 
 
 class _Dense:
@@ -143,8 +147,7 @@ class _Dense:
     def __init__(self, tensors: Mapping[str, Vectors], *names: str) -> None:
         weight = np.concatenate([tensors[f"{name}.weight"] for name in names])
         self._size, inputs = weight.shape
-        columns = weight.reshape(-1, _COLUMNS, inputs).transpose(0, 2, 1)
-        self._weight = np.ascontiguousarray(columns)
+        self.weight = weight.reshape(-1, _COLUMNS, inputs).transpose(0, 2, 1)
         self._bias = np.concatenate([tensors[f"{name}.bias"] for name in names])
         self._rows = _SMALL_PRODUCT // (inputs * _COLUMNS)
 
@@ -153,9 +156,23 @@ class _Dense:
         by_columns = out.reshape(len(x), -1, _COLUMNS).transpose(1, 0, 2)
         for start in range(0, len(x), self._rows):
             rows = slice(start, start + self._rows)
-            by_columns[:, rows] = x[rows] @ self._weight
+            np.matmul(x[rows], self.weight, out=by_columns[:, rows])
         out += self._bias
         return out
+
+
+def _lay_together(layers: Sequence[_Dense]) -> None:
+    """Move the weights of `layers` into one array, in the order in which they are read.
+
+    numpy asks for huge pages from 4 MB on, and each weight alone is less. *Measured*: 5.05 ms a text instead of 5.47.
+    """
+    together = np.empty(sum(layer.weight.size for layer in layers), np.float32)
+    start = 0
+    for layer in layers:
+        part = together[start : start + layer.weight.size].reshape(layer.weight.shape)
+        part[:] = layer.weight
+        layer.weight = part
+        start += part.size
 
 
 class _Layer:
@@ -171,34 +188,42 @@ class _Layer:
         self._wide = _Dense(tensors, f"{name}.intermediate.dense")
         self._narrow = _Dense(tensors, f"{name}.output.dense")
         self._norm = _Norm(tensors, f"{name}.output.LayerNorm")
+        self.dense = (self._heads, self._mixed, self._wide, self._narrow)
 
     def __call__(self, x: Vectors, batch: int, length: int) -> Vectors:
         heads = self._heads(x).reshape(batch, length, 3, _HEADS, _HEAD_SIZE)
         query, key, value = heads.transpose(2, 0, 3, 1, 4)
         weights = query @ key.transpose(0, 1, 3, 2)
         weights *= np.float32(_HEAD_SIZE**-0.5)
-        weights -= weights.max(axis=-1, keepdims=True)
+        np.clip(weights, -_MAX_ATTENTION, _MAX_ATTENTION, out=weights)
         np.exp(weights, out=weights)
-        weights /= weights.sum(axis=-1, keepdims=True)
-        seen = (weights @ value).transpose(0, 2, 1, 3).reshape(batch * length, DIMENSION)
-        x = self._mixed_norm(x + self._mixed(seen))
-        return self._norm(x + self._narrow(_gelu(self._wide(x))))
+        weights /= np.add.reduce(weights, axis=-1, keepdims=True)
+        seen = np.empty((batch, length, _HEADS, _HEAD_SIZE), np.float32)
+        np.matmul(weights, value, out=seen.transpose(0, 2, 1, 3))
+        mixed = self._mixed(seen.reshape(-1, DIMENSION))
+        mixed += x
+        x = self._mixed_norm(mixed)
+        narrow = self._narrow(_gelu(self._wide(x)))
+        narrow += x
+        return self._norm(narrow)
 
 
 def _gelu(x: Vectors) -> Vectors:
-    """Return x · Φ(x), with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7)."""
-    scaled = np.abs(x)
-    scaled *= np.float32(0.7071067811865476)
-    t = 1 / (1 + np.float32(0.3275911) * scaled)
-    series = np.float32(1.061405429) * t
-    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series += np.float32(coefficient)
-        series *= t
-    np.square(scaled, out=scaled)
-    np.negative(scaled, out=scaled)
-    series *= np.exp(scaled, out=scaled)
-    # 1 + erf(x/√2) is 2 - series for x ≥ 0 and series for x < 0.
-    gelu: Vectors = np.float32(0.5) * x * np.where(x >= 0, 2 - series, series)
+    """Return x · Φ(x), with 2Φ(x) - 1 as the tanh of an odd polynomial; nowhere off by more than 2.6e-5.
+
+    The three coefficients were fitted for the smallest greatest error. Beyond x² = 49 the result is x or 0 anyway.
+    """
+    squared = np.square(x)
+    np.clip(squared, None, np.float32(49), out=squared)
+    gelu: Vectors = squared * np.float32(-3.51515519e-4)
+    gelu += np.float32(3.70056499e-2)
+    gelu *= squared
+    gelu += np.float32(7.97507864e-1)
+    gelu *= x
+    np.tanh(gelu, out=gelu)
+    gelu += np.float32(1)
+    gelu *= x
+    gelu *= np.float32(0.5)
     return gelu
 
 

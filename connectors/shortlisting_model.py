@@ -15,7 +15,6 @@ from connectors.matcher import Matcher
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.definitions.specs import SemanticCalibration
 from signalbox.errors import ConfigurationError, RetryableError, TerminalError
-from signalbox.matching.combine import combine
 from signalbox.routing.prompt import SHORTLIST_SIZE
 
 
@@ -48,7 +47,7 @@ class ShortlistingChatModel:
             )
             raise RetryableError(msg)
         calibration = SemanticCalibration.model_validate(request.calibration.get("semantic", {}))
-        scores = combine(found.dense, found.lexical, calibration.lexical_weight)
+        scores = found.combined(calibration.lexical_weight)
         chosen = tuple(sorted(scores, key=lambda name: -scores[name])[:SHORTLIST_SIZE])
         answer = await self._inner.complete(request.narrow(chosen), timeout_seconds=timeout_seconds)
         return replace(

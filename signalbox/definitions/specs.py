@@ -178,7 +178,7 @@ class ReviewRules(_Spec):
 class SemanticCalibration(_Spec):
     """What a decision by vectors and words needs. `signalbox eval --fit` sets it; docs/routing-quality.md explains the defaults."""
 
-    none_below: float = Field(0.185, ge=0, le=1)
+    none_below: float = Field(0.19, ge=0, le=1)
     margin: float = Field(0.0, ge=0, le=1)
     lexical_weight: float = Field(0.3, ge=0, le=10)
     """How much likeness of words counts beside likeness of meaning, which counts 1."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signalbox.contracts.decision import NONE
 from signalbox.definitions.specs import SemanticCalibration
@@ -21,13 +22,21 @@ class Choice:
     why_none: str = ""
 
 
+def blend(
+    by_meaning: NDArray[np.float64], by_words: NDArray[np.float64], lexical_weight: float
+) -> NDArray[np.float64]:
+    """Return the weighted mean of both; below 0 (vectors can point apart) counts as 0."""
+    blended = (by_meaning + lexical_weight * by_words) / (1 + lexical_weight)
+    return np.minimum(np.maximum(blended, 0.0, out=blended), 1.0, out=blended)
+
+
 def combine(
     dense: Mapping[str, float], lexical: Mapping[str, float], lexical_weight: float
 ) -> dict[str, float]:
-    """Return the weighted mean of both, by choice; below 0 (vectors can point apart) counts as 0."""
+    """Return the same by choice."""
     by_meaning = np.fromiter(dense.values(), np.float64, len(dense))
     by_words = np.fromiter(map(lexical.__getitem__, dense), np.float64, len(dense))
-    scores = np.clip((by_meaning + lexical_weight * by_words) / (1 + lexical_weight), 0.0, 1.0)
+    scores = blend(by_meaning, by_words, lexical_weight)
     return dict(zip(dense, scores.tolist(), strict=True))
 
 

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -131,14 +132,15 @@ def counted_features(texts: Iterable[str]) -> Counter[str]:
     return counted
 
 
-def _pieces(word: str) -> list[str]:
+@lru_cache(maxsize=20_000)
+def _pieces(word: str) -> tuple[str, ...]:
     # The brackets tell a piece from a word, and a word's beginning from its middle.
     framed = f"<{word}>"
-    return [
+    return tuple(
         f"|{framed[start : start + size]}"
         for size in _PIECES
         for start in range(len(framed) - size + 1)
-    ]
+    )
 
 
 def _dampened(counted: Counter[str]) -> NDArray[np.float32]:

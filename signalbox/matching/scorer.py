@@ -1,7 +1,8 @@
 """Two likenesses of a text to each of many choices: by meaning (vectors) and by words. Nothing is decided here.
 
-A choice is as near as its nearest duties and examples: the four nearest count, falling, and the mean of all a little. One
-text alone would make every odd example a magnet, and the mean alone would forget what an agent does besides.
+A choice is as near as its nearest duties and examples: the four nearest count, falling, or the two nearest of many, and the
+mean of all a little. One text alone would make every odd example a magnet, and the mean alone would forget what an agent
+does besides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.matching.combine import blend
 from signalbox.matching.duties import cut
 from signalbox.matching.embedder import Embedder
 from signalbox.matching.lexical import LexicalIndex, Vocabulary
@@ -22,6 +24,9 @@ from signalbox.matching.vectors import Kept, VectorStore
 
 NEAREST_WEIGHTS: Final = np.array([0.6, 0.25, 0.1, 0.05], np.float32)
 """How much the nearest text of a choice counts, the second nearest, and so on."""
+NEAREST_OF_MANY: Final = np.array([0.7, 0.3, 0.0, 0.0], np.float32)
+"""The same of a choice with `MANY_TEXTS` or more: where much is said, the nearest of it says enough."""
+MANY_TEXTS: Final = 10
 MEAN_WEIGHT: Final = np.float32(0.3)
 """How much the mean of all texts of a choice counts beside its nearest."""
 _INDEXES_KEPT: Final = 64
@@ -35,13 +40,19 @@ Choices = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Scores by choice, in the choices' order, before they are combined. What a choice refused is 0 in both."""
+    """Scores in the order of `names`, before they are combined. What a choice refused is 0 in both."""
 
-    dense: Mapping[str, float]
-    lexical: Mapping[str, float]
+    names: tuple[str, ...]
+    dense: NDArray[np.float64]
+    lexical: NDArray[np.float64]
     refused: frozenset[str]
     nearest: Callable[[str], str]
     """Says which text of a choice is nearest to the query."""
+
+    def combined(self, lexical_weight: float) -> dict[str, float]:
+        """Return one score in [0, 1] by choice."""
+        scores = blend(self.dense, self.lexical, lexical_weight)
+        return dict(zip(self.names, scores.tolist(), strict=True))
 
 
 class Scorer:
@@ -76,7 +87,11 @@ class Scorer:
             RetryableError, TerminalError: the embedder's.
         """
         found = self.place(query, choices)
-        return found.dense, found.lexical
+        dense, lexical = found.dense.tolist(), found.lexical.tolist()
+        return (
+            dict(zip(found.names, dense, strict=True)),
+            dict(zip(found.names, lexical, strict=True)),
+        )
 
     def place(self, query: str, choices: Choices) -> Signals:
         """Return the same with what explains it."""
@@ -155,8 +170,8 @@ class Index:
         vectors.add(text for duties in self._duties for text in (*duties.wanted, *duties.refused))
         self._wanted = _Rows([vectors.rows(duties.wanted) for duties in self._duties])
         self._refused = _Rows([vectors.rows(duties.refused) for duties in self._duties])
-        means = [vectors.matrix[rows].mean(axis=0) for rows in self._wanted.each]
-        self._mean_lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-6).astype(np.float32)
+        self._nearest_weights = self._wanted.nearest_weights()
+        self._mean_lengths = np.maximum(vectors.lengths_of_means(self._wanted.each), 1e-6)
         documents = [vocabulary.document(duties.wanted) for duties in self._duties]
         self._lexical = LexicalIndex(documents, vocabulary)
 
@@ -172,27 +187,26 @@ class Index:
         """Score `query` against every choice."""
         likeness = self._vectors.likeness(query)
         wanted = self._wanted.of(likeness)
-        nearest = wanted.argmax(axis=1)
-        best = wanted[np.arange(len(wanted)), nearest]
-        dense = (1 - MEAN_WEIGHT) * _falling(wanted) + MEAN_WEIGHT * (
-            self._wanted.mean(wanted) / self._mean_lengths
-        )
+        # Whole rows: numpy sorts a short one in less time than it takes to part it.
+        falling = np.sort(wanted, axis=1)[:, : -len(NEAREST_WEIGHTS) - 1 : -1]
+        weighted = np.einsum("ij,ij->i", falling, self._nearest_weights)
+        dense = ((1 - MEAN_WEIGHT) * weighted).astype(np.float64)
+        dense += MEAN_WEIGHT * (self._wanted.mean(wanted) / self._mean_lengths)
         lexical = self._lexical.score(query)
-        is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= best
+        is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= falling[:, 0]
         dense[is_refused] = 0
         lexical[is_refused] = 0
         return Signals(
-            dense=dict(zip(self._names, dense.tolist(), strict=True)),
-            lexical=dict(zip(self._names, lexical.tolist(), strict=True)),
-            refused=frozenset(
-                name for name, refuses in zip(self._names, is_refused, strict=True) if refuses
-            ),
-            nearest=lambda name: self._nearest(name, nearest),
+            names=self._names,
+            dense=dense,
+            lexical=lexical,
+            refused=frozenset(self._names[number] for number in np.flatnonzero(is_refused)),
+            nearest=lambda name: self._nearest(name, wanted),
         )
 
-    def _nearest(self, name: str, places: NDArray[np.intp]) -> str:
+    def _nearest(self, name: str, wanted: NDArray[np.float32]) -> str:
         number = self._names.index(name)
-        return self._duties[number].wanted[int(places[number])]
+        return self._duties[number].wanted[int(wanted[number].argmax())]
 
 
 class _Rows:
@@ -219,23 +233,15 @@ class _Rows:
         found[self._is_empty] = -1
         return found
 
+    def nearest_weights(self) -> NDArray[np.float32]:
+        """Return what the nearest few texts of each choice count, 1 together; one with fewer texts is judged by those."""
+        places = np.arange(min(len(NEAREST_WEIGHTS), self._table.shape[1]))
+        says_much = self._counts[:, None] >= MANY_TEXTS
+        weights = np.where(says_much, NEAREST_OF_MANY[places], NEAREST_WEIGHTS[places])
+        weights[places >= self._counts[:, None]] = 0
+        shares: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+        return shares
+
     def mean(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         mean: NDArray[np.float32] = np.where(self._is_empty, 0, found).sum(axis=1) / self._counts
         return mean
-
-
-def _falling(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weighted mean of the nearest few; a choice with fewer texts is judged by those it has."""
-    kept = min(len(NEAREST_WEIGHTS), found.shape[1])
-    nearest = (
-        -np.sort(-found, axis=1)[:, :kept] if found.shape[1] <= 2 * kept else _top(found, kept)
-    )
-    weights = np.where(nearest > -1, NEAREST_WEIGHTS[:kept], np.float32(0))
-    falling: NDArray[np.float32] = (nearest * weights).sum(axis=1) / weights.sum(axis=1)
-    return falling
-
-
-def _top(found: NDArray[np.float32], kept: int) -> NDArray[np.float32]:
-    top = np.partition(found, found.shape[1] - kept, axis=1)[:, -kept:]
-    falling: NDArray[np.float32] = -np.sort(-top, axis=1)
-    return falling

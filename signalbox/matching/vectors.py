@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from signalbox.matching.embedder import Embedder, Vectors
 
 _BATCH: Final = 128
-_FIRST_ROWS: Final = 64
+_WHOLE: Final = 64
+"""Rows come in multiples of this, so that no row is one that the product treats apart: equal texts, equal likeness."""
+_MEANS_AT_ONCE: Final = 256
 
 
 class Kept(Protocol):
@@ -30,28 +32,26 @@ class Stopped(Exception):
 
 
 class VectorStore:
-    """A growing matrix, one row a text. One thread adds; others may read what was added before."""
+    """A growing matrix, one row a text. One thread adds; others may read what was added before.
+
+    It lies in memory by column: the product with a vector then reads it in order and takes half the time (*measured* where
+    it is in no cache, which is where the embedder leaves it).
+    """
 
     def __init__(self, embedder: Embedder, kept: Kept | None = None) -> None:
         self._embedder = embedder
         self._kept = kept
         self._rows: dict[str, int] = {}
-        self._matrix: Vectors = np.zeros((0, 0), np.float32)
+        self._columns: Vectors = np.zeros((0, 0), np.float32)
         self._is_stopped = False
 
     def __len__(self) -> int:
         return len(self._rows)
 
     @property
-    def matrix(self) -> Vectors:
-        """All rows so far."""
-        matrix = self._matrix
-        return matrix[: len(self._rows)]
-
-    @property
     def size_bytes(self) -> int:
         """What the matrix and the texts that name its rows take."""
-        return self._matrix.nbytes + sum(sys.getsizeof(text) for text in self._rows)
+        return self._columns.nbytes + sum(sys.getsizeof(text) for text in self._rows)
 
     def stop(self) -> None:
         """Let `add` end with `Stopped` after the texts it is at."""
@@ -83,21 +83,34 @@ class VectorStore:
         """Return the row numbers of `texts`, which were added."""
         return np.array([self._rows[text] for text in texts], np.int32)
 
+    def lengths_of_means(self, groups: Sequence[NDArray[np.int32]]) -> Vectors:
+        """Return how long the mean of each group of rows is; no group is empty."""
+        lengths = [np.zeros(0, np.float32)]
+        for start in range(0, len(groups), _MEANS_AT_ONCE):
+            some = groups[start : start + _MEANS_AT_ONCE]
+            counts = np.array([len(rows) for rows in some])
+            vectors = self._columns.take(np.concatenate(some), axis=1)
+            sums = np.add.reduceat(vectors, np.cumsum(counts) - counts, axis=1)
+            lengths.append(np.sqrt(np.einsum("ij,ij->j", sums, sums)) / counts)
+        return np.concatenate(lengths, dtype=np.float32)
+
     def likeness(self, query: str) -> NDArray[np.float32]:
-        """Return the cosine of `query` with every row."""
+        """Return the cosine of `query` with every row, and 0 where the row is not taken yet."""
         (vector,) = self._embedder.embed([query])
-        likeness: NDArray[np.float32] = self.matrix @ vector
+        whole = -(-len(self._rows) // _WHOLE) * _WHOLE
+        likeness: NDArray[np.float32] = self._columns[:, :whole].T @ vector
         return likeness
 
     def _append(self, texts: list[str], vectors: Vectors) -> None:
         first = len(self._rows)
         needed = first + len(texts)
-        if needed > len(self._matrix):
-            room = max(needed, len(self._matrix) * 5 // 4, _FIRST_ROWS)
-            grown = np.zeros((room, vectors.shape[1]), np.float32)
+        room = self._columns.shape[1]
+        if needed > room:
+            room = -(-max(needed, room * 5 // 4) // _WHOLE) * _WHOLE
+            grown = np.zeros((vectors.shape[1], room), np.float32)
             if first:
-                grown[:first] = self._matrix[:first]
-            self._matrix = grown
-        self._matrix[first:needed] = vectors
+                grown[:, :first] = self._columns[:, :first]
+            self._columns = grown
+        self._columns[:, first:needed] = vectors.T
         # Last, so that whoever reads beside this sees whole rows only.
         self._rows.update((text, first + number) for number, text in enumerate(texts))

@@ -14,6 +14,7 @@ from signalbox.matching.embedder import Vectors, unit
 from signalbox.matching.fit import LabelledScores, fit
 from signalbox.matching.lexical import LexicalIndex, Vocabulary
 from signalbox.matching.scorer import Scorer
+from signalbox.matching.vectors import VectorStore
 
 CHOICES = {
     "billing": (
@@ -104,12 +105,30 @@ def test_text_is_nearest_to_the_choice_that_says_it() -> None:
     assert lexical["billing"] > lexical["delivery"]
 
 
+def test_the_two_nearest_of_many_texts_count_and_four_of_few() -> None:
+    """A choice that says much is judged by what of it is nearest; one that says little by all of that."""
+    texts = ["parcel", "invoice", "flight", "hotel", "recipe", "salary", "alarm", "song", "visa"]
+    for said, weights in ((texts[:4], [0.6, 0.25, 0.1, 0.05]), (texts, [0.7, 0.3])):
+        choices = {"a": ("tyre.", *said)}
+        wanted = LetterEmbedder().embed(["a", "tyre", *said])
+        (query,) = LetterEmbedder().embed(["late parcels"])
+        mean = wanted.mean(axis=0)
+        falling = sorted(wanted @ query, reverse=True)[: len(weights)]
+
+        (found,) = Scorer(LetterEmbedder()).place("late parcels", choices).dense
+
+        assert found == pytest.approx(
+            0.7 * np.dot(falling, weights) + 0.3 * (mean @ query) / np.linalg.norm(mean), abs=1e-5
+        )
+
+
 def test_choice_that_refuses_a_text_scores_0() -> None:
     """A text nearer to what a choice refuses than to all it wants is not its own."""
     found = Scorer(LetterEmbedder()).place("vouchers by mail", CHOICES)
 
     assert found.refused == {"delivery"}
-    assert found.dense["delivery"] == found.lexical["delivery"] == 0
+    assert found.names[1] == "delivery"
+    assert found.dense[1] == found.lexical[1] == found.combined(0.3)["delivery"] == 0
 
 
 def test_score_does_not_depend_on_what_was_asked_before() -> None:
@@ -129,6 +148,25 @@ def test_changed_definition_embeds_only_its_new_texts() -> None:
     scorer.index({**CHOICES, "billing": (*CHOICES["billing"], "Refund me")})
 
     assert embedder.asked == ["Refund me"]
+
+
+def test_likeness_is_the_cosine_with_every_text_however_far_the_store_has_grown() -> None:
+    """Rows are added in pieces and the store grows beneath them; none moves, and a group's mean is that of its rows."""
+    store, texts = (
+        VectorStore(LetterEmbedder()),
+        [f"text {chr(97 + n % 26) * n}" for n in range(300)],
+    )
+    for start in range(0, len(texts), 70):
+        store.add(texts[start : start + 70])
+    vectors = LetterEmbedder().embed(texts)
+
+    likeness = store.likeness("a text of x")[store.rows(texts)]
+    groups = [store.rows(texts[n : n + 1 + n % 4]) for n in range(296)]
+
+    assert likeness == pytest.approx(vectors @ LetterEmbedder().embed(["a text of x"])[0], abs=1e-6)
+    assert store.lengths_of_means(groups) == pytest.approx(
+        np.array([np.linalg.norm(vectors[rows].mean(axis=0)) for rows in groups]), abs=1e-6
+    )
 
 
 def test_score_below_the_threshold_or_within_the_margin_is_none() -> None:

