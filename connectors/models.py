@@ -31,6 +31,26 @@ def chat_model_from(settings: ModelSettings, embedder: EmbedderSettings | None =
     return ShortlistingChatModel(model, lambda: matcher_from(embedder))
 
 
+def require_model(settings: ModelSettings, embedder: EmbedderSettings) -> None:
+    """Check what `chat_model_from` would refuse where agents are chosen; nothing is asked and nothing is kept.
+
+    Raises:
+        ConfigurationError: as `chat_model_from`.
+    """
+    from connectors.embedders import require_embedder  # noqa: PLC0415 - see the docstring
+
+    try:
+        # Without an embedder no weights are read, and a client opens no connection before its first call.
+        chat_model_from(settings)
+    except OSError as error:
+        msg = (
+            f"SIGNALBOX_MODEL__API_KEY_FILE {settings.api_key_file} cannot be read: {error.strerror}; "
+            "name a file with the key that you may read, or unset it"
+        )
+        raise ConfigurationError(msg) from None
+    require_embedder(embedder)
+
+
 def _embedded(embedder: EmbedderSettings | None) -> ChatModel:
     from connectors.embedded_model import EmbeddedChatModel  # noqa: PLC0415 - see the docstring
     from connectors.embedders import matcher_from  # noqa: PLC0415

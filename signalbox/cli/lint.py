@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
-from connectors.lexical_scorer import LexicalScorer
 from signalbox.cli import session
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.loader import FLEET_FILE, FleetFolder, open_fleet, problems_in
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.errors import DefinitionError, UsageError
 from signalbox.lint.finding import Finding
-from signalbox.lint.overlaps import Likeness
+from signalbox.lint.likeness import Likeness, by_meaning, by_words
 from signalbox.lint.run import lint
+from signalbox.settings import EmbedderSettings
 
 INVALID = "invalid"
 
@@ -58,23 +58,22 @@ def _findings(folders: list[Path]) -> tuple[Finding, ...]:
         active = ActiveSet.of(one.fleet for one in opened)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return lint(opened, lexical_likeness(active.agents))
+    return lint(opened, likeness_of(active.agents, session.load_settings().embedder))
 
 
-def lexical_likeness(agents: Mapping[str, AgentDefinition]) -> Likeness:
-    """Return how much of one description's words are the other's, for lack of an embedder."""
-    texts = {name: (agent.description,) for name, agent in agents.items()}
-    scorer = LexicalScorer(texts)
-    places: dict[str, Mapping[str, float]] = {}
+def likeness_of(agents: Mapping[str, AgentDefinition], settings: EmbedderSettings) -> Likeness:
+    """Return how alike descriptions are, by the configured embedder, or by words alone where there is none.
 
-    def placed(name: str) -> Mapping[str, float]:
-        if name not in places:
-            scores = scorer.place(agents[name].description).scores
-            own = scores[name] or 1.0
-            places[name] = {other: min(1.0, score / own) for other, score in scores.items()}
-        return places[name]
+    Raises:
+        ConfigurationError: the embedder that is named cannot be had, or its weights are not those that were meant.
+    """
+    from connectors.embedders import embedder_from  # noqa: PLC0415 (its libraries are slow to import)
 
-    return lambda one, other: min(placed(one)[other], placed(other)[one])
+    descriptions = {name: agent.description for name, agent in agents.items()}
+    embedder = embedder_from(settings)
+    if embedder.name == "lexical":
+        return by_words(descriptions)
+    return by_meaning(descriptions, embedder)
 
 
 def _invalid(problem: DefinitionError) -> Finding:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from signalbox.contracts.record import Name
 from signalbox.definitions import loader
-from signalbox.definitions.fleet import Fleet
+from signalbox.definitions.fleet import MAX_AGENTS, Fleet
 from signalbox.definitions.shared_schemas import SharedSchemaError, inline
 from signalbox.definitions.specs import (
     AgentDefinition,
@@ -93,6 +93,12 @@ def _load_list(path: Path) -> Fleet:
     if not isinstance(listed_plain, list) or not listed_plain:
         hint = "give a fleet's folder, or a file in which `agents:` lists at least one"
         raise DefinitionError(path, 1, 1, "no list `agents:` in this file", hint)
+    if len(listed_plain) > MAX_AGENTS:
+        problem = (
+            f"{len(listed_plain)} agents in this list; at most {MAX_AGENTS} are active together"
+        )
+        hint = "give agents more duties, or evaluate parts of them"
+        raise file.error(("agents", MAX_AGENTS), problem, hint)
     shared = file.plain.get("schemas")
     try:
         agents = inline(listed_plain, shared if isinstance(shared, dict) else {})

@@ -44,7 +44,7 @@ class ActiveSet:
         """Join fleets into one set.
 
         Raises:
-            ValueError: two fleets declare the same agent.
+            ValueError: two fleets declare the same agent, or there would be too many.
         """
         agents: dict[str, AgentDefinition] = {}
         fleet_of: dict[str, str] = {}
@@ -57,6 +57,9 @@ class ActiveSet:
                     raise ValueError(msg)
                 agents[name] = definition
                 fleet_of[name] = fleet.name
+        if len(agents) > MAX_AGENTS:
+            msg = f"fleets {', '.join(policies)} have {len(agents)} agents; at most {MAX_AGENTS} are active together: leave some out"
+            raise ValueError(msg)
         return cls._build(agents, fleet_of, policies)
 
     @classmethod

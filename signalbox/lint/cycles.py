@@ -19,14 +19,15 @@ _SHOWN: Final = 6
 
 def cycles(subject: Subject) -> Iterator[Finding]:
     """Warn once for each circle of agents that no measure ends."""
-    edges = {
-        sender: [one for one in receivers if subject.gives(sender).must_meet(subject.takes(one))]
-        for sender, receivers in subject.flow.items()
-    }
-    for circle in _circles(edges):
+    taken = {name: subject.takes(name) for name in subject.agents}
+    edges = {}
+    for sender, receivers in subject.flow.items():
+        given = subject.gives(sender)
+        edges[sender] = [one for one in receivers if given.must_meet(taken[one])]
+    for circle in circles(edges):
         left = set(circle) - _bounding(subject, circle)
         inner = {name: [one for one in edges[name] if one in left] for name in left}
-        for unbounded in _circles(inner):
+        for unbounded in circles(inner):
             yield _finding(subject, _round(edges, unbounded))
 
 
@@ -66,26 +67,48 @@ def _required(schema: Mapping[str, Any]) -> Sequence[str]:
     return required
 
 
-def _circles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Yield each largest set of agents that can all reach one another."""
-    reach = {name: _reachable(edges, name) for name in edges}
-    seen: set[str] = set()
-    for name in sorted(edges):
-        if name in reach[name] and name not in seen:
-            circle = sorted(one for one in reach[name] if name in reach[one])
-            seen.update(circle)
-            yield circle
+def circles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Yield each largest set of agents that can all reach one another, itself included, in the order of its first name.
+
+    Source: Tarjan's strongly connected components, without recursion: a thousand agents that all accept each other's
+    answers are a million edges, and each is looked at once.
+    """
+    found = [
+        sorted(circle)
+        for circle in _components(edges)
+        if len(circle) > 1 or circle[0] in edges[circle[0]]
+    ]
+    yield from sorted(found)
 
 
-def _reachable(edges: Mapping[str, Sequence[str]], start: str) -> set[str]:
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for one in edges[waiting.pop()]:
-            if one not in found:
-                found.add(one)
-                waiting.append(one)
-    return found
+def _components(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    for start in edges:
+        way = [] if start in number else [(start, iter(edges[start]))]
+        while way:
+            name, left = way[-1]
+            if name not in number:
+                number[name] = lowest[name] = len(number)
+                stack.append(name)
+                on_stack.add(name)
+            for one in left:
+                if one not in number:
+                    way.append((one, iter(edges[one])))
+                    break
+                if one in on_stack:
+                    lowest[name] = min(lowest[name], number[one])
+            else:
+                way.pop()
+                if way:
+                    lowest[way[-1][0]] = min(lowest[way[-1][0]], lowest[name])
+                if lowest[name] == number[name]:
+                    at = stack.index(name)
+                    yield stack[at:]
+                    on_stack.difference_update(stack[at:])
+                    del stack[at:]
 
 
 def _round(edges: Mapping[str, Sequence[str]], circle: Sequence[str]) -> list[str]:

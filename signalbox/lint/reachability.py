@@ -61,7 +61,7 @@ def _is_entry(subject: Subject, name: str) -> bool:
     declared = subject.folder_of(name).head.entries
     if declared is not None:
         return name in declared
-    return not any(subject.is_made_for(name, one) for one in subject.agents if one != name)
+    return not subject.is_made_for_another(name)
 
 
 def _senders(subject: Subject, name: str) -> list[str]:

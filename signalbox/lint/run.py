@@ -9,8 +9,9 @@ from signalbox.lint.cycles import cycles
 from signalbox.lint.descriptions import descriptions
 from signalbox.lint.finding import Finding
 from signalbox.lint.handoffs import handoffs
+from signalbox.lint.likeness import Likeness
 from signalbox.lint.outputs import outputs
-from signalbox.lint.overlaps import Likeness, overlaps
+from signalbox.lint.overlaps import overlaps
 from signalbox.lint.reachability import reachability
 from signalbox.lint.subject import Subject
 

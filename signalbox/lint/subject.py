@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
@@ -67,21 +68,20 @@ class Subject:
         handoffs = self.agents[sender].handoffs
         return handoffs is None or receiver in handoffs
 
-    def is_made_for(self, receiver: str, sender: str) -> bool:
-        """Say whether `receiver` accepts whatever `sender` answers."""
-        return self.takes(receiver).covers(self.gives(sender))
+    def is_made_for_another(self, receiver: str) -> bool:
+        """Say whether `receiver` accepts whatever some other agent answers."""
+        takes = self.takes(receiver)
+        return any(takes.covers(given) for given, senders in self._answers if senders != {receiver})
 
     @cached_property
     def fits(self) -> Mapping[str, tuple[str, ...]]:
         """Agent → those whose input may accept its answer, whatever the handoffs say."""
-        return {
-            sender: tuple(
-                receiver
-                for receiver in self.agents
-                if self.gives(sender).may_meet(self.takes(receiver))
-            )
-            for sender in self.agents
-        }
+        taken = [(name, self.takes(name)) for name in self.agents]
+        found = {}
+        for sender in self.agents:
+            given = self.gives(sender)
+            found[sender] = tuple(name for name, takes in taken if given.may_meet(takes))
+        return found
 
     @cached_property
     def flow(self) -> Mapping[str, tuple[str, ...]]:
@@ -91,10 +91,19 @@ class Subject:
             for sender, receivers in self.fits.items()
         }
 
+    @cached_property
+    def _answers(self) -> Sequence[tuple[ValueSet, set[str]]]:
+        """What is answered, each set once, with who may answer so."""
+        senders: dict[ValueSet, set[str]] = defaultdict(set)
+        for name in self.agents:
+            senders[self.gives(name)].add(name)
+        return tuple(senders.items())
+
     def overlapping(self) -> Iterator[tuple[str, str]]:
         """Yield pairs of agents whose input contracts accept some data in common."""
-        for one, other in combinations(self.agents, 2):
-            if self.takes(one).must_meet(self.takes(other)):
+        taken = [(name, self.takes(name)) for name in self.agents]
+        for (one, takes), (other, others) in combinations(taken, 2):
+            if takes.must_meet(others):
                 yield one, other
 
     def _set(self, schema: dict[str, object]) -> ValueSet:

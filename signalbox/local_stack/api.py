@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 
 from connectors import jars
+from connectors.models import require_model
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import daemon, ports, state_file
 from signalbox.local_stack.check import Check
@@ -66,6 +67,7 @@ def up(
     Raises:
         StackError: something cannot be started; nothing is left running.
         DefinitionError: a definition is wrong.
+        ConfigurationError: the model or the embedder lacks a setting or a package, or weights are not those that were meant.
         UsageError: `fresh` while the stack runs.
     """
     home = home_of(settings)
@@ -141,6 +143,7 @@ def wipe(home: Path) -> None:
 def _check_first(settings: Settings, report: Report) -> None:
     # All that can be known to be wrong before anything is started.
     load_fleets(settings)
+    require_model(settings.model, settings.embedder)
     find_java()
     if settings.kafka.bootstrap_servers is None:
         ports.require_free(settings.kafka.port, what="Kafka", setting="SIGNALBOX_KAFKA__PORT")

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from connectors import jars
+from connectors.models import require_model
 from signalbox.errors import ConfigurationError, SignalboxError
 from signalbox.local_stack import flink_cluster
 from signalbox.local_stack.environment import environment_of, inherited
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.kafka.bootstrap_servers is None:
             msg = "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS is not set; a container needs the broker's address, like kafka:19092"
             raise ConfigurationError(msg)
+        if options.role == "jobs":
+            # Before a job is submitted: inside the TaskManager the same error would be a restart loop.
+            require_model(settings.model, settings.embedder)
         # In the volume that all containers share: a job names the file, and each of them reads it.
         settings = with_secrets_in_files(settings, home_of(settings))
         layout = container_layout(settings, options.role, options)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
 from typing import Final
 
-import httpx
 from find_libpython import find_libpython
 
 from connectors import jars
@@ -20,13 +18,12 @@ from signalbox.local_stack.fleets import load_fleets
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.java import OLDEST_JAVA, find_java
 from signalbox.local_stack.layout import home_of
+from signalbox.local_stack.model_checks import embedder_check, model_check
 from signalbox.local_stack.state_file import StackState
 from signalbox.settings import Settings
 
 PYTHONS: Final = ((3, 11), (3, 12))
-_OLLAMA_URL: Final = "http://127.0.0.1:11434"
 _PYTHON_LIBRARY_FIX: Final = "install libpython3.11 (Debian) or a Python built with --enable-shared"
-_ANSWER_SECONDS: Final = 3.0
 
 
 def doctor(settings: Settings) -> list[Check]:
@@ -40,7 +37,8 @@ def doctor(settings: Settings) -> list[Check]:
         _definitions(settings),
         *_ports(settings, state),
         *_reachable(settings, state),
-        _model(settings),
+        model_check(settings.model),
+        embedder_check(settings.embedder),
     ]
 
 
@@ -137,65 +135,4 @@ def _cluster(state: StackState) -> Check:
         f"{state.rest_url}: {found['taskmanagers']} TaskManager, "
         f"{found['slots-available']} of {found['slots-total']} slots free",
         "" if ok else "see logs/taskmanager.log",
-    )
-
-
-def _model(settings: Settings) -> Check:
-    model = settings.model
-    looks: dict[str, Callable[[Settings], Check]] = {"ollama": _ollama, "openai": _openai}
-    if model.provider not in looks:
-        return Check("model", True, "embedded: contracts, a local scorer and templates; no network")
-    try:
-        return looks[model.provider](settings)
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        where = model.base_url or _OLLAMA_URL
-        return Check(
-            "model",
-            False,
-            f"{model.provider} at {where}: {error}",
-            "start the server, correct SIGNALBOX_MODEL__BASE_URL, "
-            "or SIGNALBOX_MODEL__PROVIDER=embedded",
-        )
-
-
-def _ollama(settings: Settings) -> Check:
-    url = settings.model.base_url or _OLLAMA_URL
-    answer = httpx.get(f"{url.rstrip('/')}/api/tags", timeout=_ANSWER_SECONDS).raise_for_status()
-    names = [str(item["name"]) for item in answer.json()["models"]]
-    wanted = settings.model.name
-    if wanted is None:
-        return Check(
-            "model",
-            False,
-            f"ollama at {url}",
-            f"SIGNALBOX_MODEL__NAME={names[0] if names else 'llama3.2'}",
-        )
-    ok = any(name in {wanted, f"{wanted}:latest"} for name in names)
-    found = (
-        f"ollama/{wanted} at {url}"
-        if ok
-        else f"ollama at {url} has {', '.join(names) or 'no model'}"
-    )
-    return Check("model", ok, found, "" if ok else f"`ollama pull {wanted}`")
-
-
-def _openai(settings: Settings) -> Check:
-    url = settings.model.base_url
-    if url is None:
-        return Check(
-            "model",
-            False,
-            "openai without an address",
-            "SIGNALBOX_MODEL__BASE_URL=http://127.0.0.1:8080/v1",
-        )
-    key = settings.model.key()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer = httpx.get(f"{url.rstrip('/')}/models", headers=headers, timeout=_ANSWER_SECONDS)
-    if answer.is_success:
-        return Check("model", True, f"{settings.model.name or 'openai'} at {url}")
-    return Check(
-        "model",
-        False,
-        f"{url} answers {answer.status_code}",
-        "check SIGNALBOX_MODEL__API_KEY and SIGNALBOX_MODEL__BASE_URL",
     )

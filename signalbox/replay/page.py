@@ -37,17 +37,19 @@ h1 { font-size: 1.4rem; margin: 0; }
 .numbers div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 dt { font-size: .85rem; opacity: .75; }
 dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-dd small { font-size: .85rem; opacity: .75; }
+dd small { display: block; font-size: .85rem; line-height: 1.4; opacity: .75; }
 .bar { display: flex; height: .75rem; border-radius: .4rem; overflow: hidden; background: var(--faint); margin: 0 0 1.5rem; }
 .same { background: var(--good); } .changed { background: var(--bad); } .unknown { background: var(--open); }
 details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0; }
 summary { cursor: pointer; padding: .5rem .8rem; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; }
+th:nth-child(1) { width: 26%; } th:nth-child(2), th:nth-child(3) { width: 18%; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 th { font-size: .8rem; font-weight: 600; }
 code { font-size: .85em; }
 .path { font-size: .8rem; opacity: .75; display: block; }
 .is-changed { color: var(--bad); } .is-unknown { color: var(--open); }
+.is-changed .path, .is-unknown .path { opacity: 1; }
 @media (max-width: 40rem) {
   thead { display: none; }
   tr { display: block; border-top: 1px solid var(--line); padding: .4rem 0; }

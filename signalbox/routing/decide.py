@@ -153,7 +153,10 @@ def conclude(
         # The first dispatch says whose conversation this is, and so which time budget it has.
         deadline_ms = turn.now_ms + int(budgets.seconds * 1000)
         turn.evolve(fleet=fleet, deadline_ms=deadline_ms)
-    _dispatch(turn, message, agent, slot, digest, task_seconds=budgets.task_seconds)
+    # The task says what decided it: of a question that was open when definitions changed, the version that asked.
+    decided_by = more.get("definitions", rules.digest)
+    seconds = budgets.task_seconds
+    _dispatch(turn, message, agent, slot, digest, task_seconds=seconds, definitions=decided_by)
     return True
 
 
@@ -215,7 +218,14 @@ def _decide_explicit(
 
 
 def _dispatch(
-    turn: Turn, message: Envelope, agent: str, slot: str, digest: str, *, task_seconds: float
+    turn: Turn,
+    message: Envelope,
+    agent: str,
+    slot: str,
+    digest: str,
+    *,
+    task_seconds: float,
+    definitions: str,
 ) -> None:
     state = turn.state
     deadline_ms = min(state.deadline_ms, turn.now_ms + int(task_seconds * 1000))
@@ -232,7 +242,7 @@ def _dispatch(
         priority=message.priority,
         target=agent,
         hop=state.hops + 1,
-        definitions=current_rules(turn).digest,
+        definitions=definitions,
         deadline=from_epoch_ms(deadline_ms),
         data=message.data,
     )

@@ -22,9 +22,11 @@ from connectors.embedded_model import EmbeddedChatModel
 from connectors.models import chat_model_from
 from connectors.recorded_model import RecordedChatModel, RecordingChatModel
 from connectors.scripted_model import ScriptedChatModel
-from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.errors import RetryableError, SignalboxError, TerminalError
-from signalbox.settings import ModelSettings
+from signalbox.routing.simulation import Simulation
+from signalbox.settings import EmbedderSettings, ModelSettings
+from tests.support.fleets import agent, message, rulebook
 
 KEY = "sk-a-secret-nobody-may-see"
 REQUEST = ChatRequest(
@@ -399,3 +401,37 @@ async def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("provider", ["ollama", "openai"])
+def test_server_is_asked_of_the_shortlist_of_a_crowd(provider: str) -> None:
+    """Thirty agents take the data: the server may answer the nearest twenty or NONE, and the record says of whom it was asked."""
+    parcels = agent("parcels", ["text"], description="Finds parcels that are late or lost.")
+    others = (
+        agent(f"desk_{n:02}", ["text"], description=f"Answers letters of kind {n}.")
+        for n in range(29)
+    )
+    world = Simulation(rulebook(*others, parcels))
+    world.send(message("m-1", {"text": "my parcel is late, is it lost?"}))
+    question = world.questions["c-1"]
+
+    async def ask() -> ChatAnswer:
+        stub = StubModel(median_seconds=0.0)
+        await stub.start()
+        model = chat_model_from(settings(provider, stub), EmbedderSettings(provider="lexical"))
+        try:
+            return await model.complete(question.request, timeout_seconds=10)
+        finally:
+            await model.close()
+            await stub.stop()
+
+    answer = asyncio.run(ask())
+    world.answer("c-1", answer)
+
+    # The stub answers with the first name of the schema's enum, so it was sent the shortlist and not the crowd.
+    (decision,), (dispatch,) = world.decisions, world.dispatches
+    assert dispatch.agent == decision.agent == "parcels" == decision.shortlist[0]
+    assert (len(decision.shortlist), decision.accepted_total) == (20, 30)
+    assert decision.calibration == "default:lexical"
+    assert (decision.path, decision.model) == ("model", f"{provider}/stub")
+    assert decision.tokens_in > 0

@@ -134,3 +134,14 @@ def test_calibration_by_itself_is_checked_like_any_definition(tmp_path) -> None:
 
     with pytest.raises(DefinitionError, match=r"calibration.yaml:1:13: none_below: got 7"):
         load_calibration(path)
+
+
+def test_list_of_more_agents_than_can_be_active_is_refused_at_the_first_too_many(
+    tmp_path, monkeypatch
+) -> None:
+    """What can never be active is not measured for an hour; the place is where to cut."""
+    monkeypatch.setattr("signalbox.definitions.agent_list.MAX_AGENTS", 2)
+    path = written(tmp_path, "agents:\n" + "".join(f"- name: a{n}\n" for n in range(3)))
+
+    with pytest.raises(DefinitionError, match=r":4:3: 3 agents in this list; at most 2"):
+        load_definitions(path)

