@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,6 @@ def test_there_is_an_order_or_a_circle_never_both(needs):
         assert sorted(order(needs)) == sorted(needs)
         return
     assert found[0] == found[-1]
-    assert all(later in needs[earlier] for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later in needs[earlier] for earlier, later in pairwise(found))
     with pytest.raises(ValueError, match="circle"):
         order(needs)
