@@ -134,6 +134,14 @@ class WorkflowDefinition(_Spec):
         return value
 
     @property
+    def agents(self) -> frozenset[str]:
+        """Everybody whom a step names: who does it, judges it, or undoes it."""
+        steps = {step.agent for step in self.steps}
+        judges = {step.validate_by.agent for step in self.steps if step.validate_by is not None}
+        undoing = {step.undo.agent for step in self.steps if step.undo is not None}
+        return frozenset(steps | judges | undoing)
+
+    @property
     def digest(self) -> str:
         """Sixteen hex digits over the whole definition."""
         return data_digest(self.as_json())[:16]

@@ -121,7 +121,7 @@ class CompiledWorkflow:
             definition=definition,
             digest=definition.digest,
             fleet=fleet,
-            order=order(needs),
+            order=_order(needs, definition),
             needs=needs,
             steps=steps,
             outcome=_mapping(definition.result, "result"),
@@ -159,6 +159,14 @@ def _refuse_unknown(needs: Needs, definition: WorkflowDefinition) -> None:
             if one not in needs:
                 msg = f"workflow {definition.name!r}: step {step!r} needs {one!r}, which is no step"
                 raise ValueError(msg)
+
+
+def _order(needs: Needs, definition: WorkflowDefinition) -> tuple[str, ...]:
+    try:
+        return order(needs)
+    except ValueError as error:
+        msg = f"workflow {definition.name!r}: {error}"
+        raise ValueError(msg) from None
 
 
 def _mapping(mapping: Data | None, *place: str) -> Mapped | None:
