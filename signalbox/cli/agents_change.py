@@ -16,10 +16,11 @@ from signalbox.cli import session
 from signalbox.cli.handler_check import handler_problems
 from signalbox.contracts.registry import BacklogPolicy
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import FLEET_FILE, load_fleet
+from signalbox.definitions.loader import FLEET_FILE
 from signalbox.definitions.registry_state import RegistryState
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 if TYPE_CHECKING:
     from connectors.registry import Change

@@ -12,12 +12,13 @@ import typer
 from connectors.lexical_scorer import LexicalScorer
 from signalbox.cli import session
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.definitions.loader import FLEET_FILE, FleetFolder, open_fleet, problems_in
+from signalbox.definitions.loader import FLEET_FILE, FleetFolder
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.errors import DefinitionError, UsageError
 from signalbox.lint.finding import Finding
 from signalbox.lint.overlaps import Likeness
 from signalbox.lint.run import lint
+from signalbox.workflows.loading import open_fleet, problems_in
 
 INVALID = "invalid"
 

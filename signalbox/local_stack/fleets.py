@@ -8,11 +8,11 @@ from pathlib import Path
 from connectors.broker import Broker
 from connectors.registry import change_registry
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import load_fleet
 from signalbox.definitions.registry_state import RegistryState
 from signalbox.errors import ConfigurationError
 from signalbox.local_stack.layout import PROJECT_ROOT
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 
 def load_fleets(settings: Settings, root: Path = PROJECT_ROOT) -> ActiveSet:

@@ -206,7 +206,7 @@ def _references(node: nodes.Node) -> Iterator[Reference]:
     for parts, _ in chains:
         # `steps.a is defined and steps.a.total` provides for the second, too.
         is_guarded = any(parts[:length] in guarded for length in range(1, len(parts) + 1))
-        yield reference_of(parts, is_guarded=is_guarded)
+        yield reference_of(parts, is_guarded=is_guarded, is_whole=_is_chain(node))
 
 
 def _chains(node: nodes.Node, *, is_guarded: bool) -> Iterator[tuple[tuple[str | int, ...], bool]]:
@@ -221,6 +221,14 @@ def _chains(node: nodes.Node, *, is_guarded: bool) -> Iterator[tuple[tuple[str |
     for child in node.iter_child_nodes():
         is_first = guards and child is getattr(node, "node", None)
         yield from _chains(child, is_guarded=is_first)
+
+
+def _is_chain(node: nodes.Node) -> bool:
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
+            return False
+        node = node.node
+    return isinstance(node, nodes.Name)
 
 
 def _chain(node: nodes.Node) -> tuple[tuple[str | int, ...], list[nodes.Node]]:

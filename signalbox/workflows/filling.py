@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -91,8 +91,9 @@ def _object(value: Mapping[str, Any], place: Place) -> tuple[Fill, Found]:
     found: Found = [] if value else [(place, Literal({}))]
     for key, one in value.items():
         if not isinstance(key, str):
-            msg = f"the field {key!r} is a {type(key).__name__}"
-            raise TemplateProblem(msg, "fields are texts; put it in quotes", place)
+            is_braces = isinstance(key, Mapping)  # what YAML makes of {{ data.x }}
+            msg = "`{{ … }}` without quotes" if is_braces else f"the field {key!r} is no text"
+            raise TemplateProblem(msg, "put it in quotes: YAML reads it otherwise", place)
         fill, inner = compiled_value(one, (*place, key))
         fills.append((key, fill))
         found += inner
@@ -124,6 +125,9 @@ def _template(text: str, place: Place) -> tuple[Fill, Found]:
     found: Found = [(place, one) for part in expressions for one in part.references]
     if len(parts) == 1:
         return one_value(expressions[0], place), found
+    found = [
+        (place, replace(one, is_whole=False)) for part in expressions for one in part.references
+    ]
     pieces = [part if isinstance(part, str) else one_value(part, place) for part in parts]
 
     def filled(scope: Scope, budget: Budget) -> str:
@@ -169,7 +173,8 @@ def _path(value: Mapping[str, Any], place: Place) -> tuple[Fill, Found]:
     except TemplateProblem as problem:
         raise problem.below(*place, PATH_KEY) from None
     has_default = DEFAULT_KEY in value
-    reference = Reference(path.reference.step, path.reference.fields, has_default)
+    is_whole = path.is_single and not has_default
+    reference = replace(path.reference, is_guarded=has_default, is_whole=is_whole)
 
     def filled(scope: Scope, budget: Budget) -> Any:
         try:

@@ -77,7 +77,7 @@ def data_path(text: str) -> DataPath:
         msg = f"$path {text!r} begins neither with `data` nor with a step"
         raise TemplateProblem(msg, _EXAMPLE)
     is_single = len(parts) == len(compiled.segments)
-    return DataPath(text, reference_of(parts), is_single, compiled)
+    return DataPath(text, reference_of(parts, is_whole=is_single), is_single, compiled)
 
 
 def _beginning(compiled: jsonpath.JSONPath) -> tuple[str | int, ...]:

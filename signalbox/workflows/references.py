@@ -19,12 +19,14 @@ Scope = Mapping[str, Any]
 class Reference:
     """`fields` lead into what `step` answered, or into the data of the start where `step` is None.
 
-    `is_guarded`: the mapping says what to do where it is missing (`default`, `is defined`).
+    `is_guarded`: the mapping says what to do where it is missing (`default`, `is defined`). `is_whole`: the value is what it
+    names, unchanged.
     """
 
     step: str | None
     fields: tuple[str | int, ...]
     is_guarded: bool = False
+    is_whole: bool = False
 
     def __str__(self) -> str:
         start = DATA if self.step is None else f"{STEPS}.{self.step}"
@@ -45,7 +47,9 @@ class Reference:
         return None
 
 
-def reference_of(parts: tuple[str | int, ...], *, is_guarded: bool = False) -> Reference:
+def reference_of(
+    parts: tuple[str | int, ...], *, is_guarded: bool = False, is_whole: bool = False
+) -> Reference:
     """Return the reference that begins with `data` or `steps`.
 
     Raises:
@@ -53,14 +57,14 @@ def reference_of(parts: tuple[str | int, ...], *, is_guarded: bool = False) -> R
     """
     root, *rest = parts
     if root == DATA:
-        return Reference(None, tuple(rest), is_guarded)
+        return Reference(None, tuple(rest), is_guarded, is_whole)
     if root != STEPS:
         msg = f"{root!r} is not known here"
         raise TemplateProblem(msg, "name `data` (what started it) or `steps.<id>` (a result)")
     if not rest or not isinstance(rest[0], str):
         msg = "`steps` without a step's id"
         raise TemplateProblem(msg, "write `steps.<id>.<field>`")
-    return Reference(rest[0], tuple(rest[1:]), is_guarded)
+    return Reference(rest[0], tuple(rest[1:]), is_guarded, is_whole)
 
 
 def _has(node: Any, part: str | int) -> bool:

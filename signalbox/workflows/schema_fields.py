@@ -86,13 +86,21 @@ def refuses(taken: Field, value: Any) -> str | None:
         compiled = jsonschema_rs.Draft202012Validator(
             dict(taken), retriever=_refuse_remote, pattern_options=PATTERN_OPTIONS
         )
+    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError):
+        return None  # cut out of its whole it does not stand alone
+    try:
         compiled.validate(value)
     except jsonschema_rs.ValidationError as error:
-        # The same class is raised for a schema that does not compile.
-        return str(error).splitlines()[0][:200] if error.schema_path else None
-    except (ValueError, jsonschema_rs.ReferencingError):
-        return None
+        return error.message[:200]
     return None
+
+
+def forbids(schema: Schema, path: Sequence[str | int], name: str) -> bool:
+    """Say whether the object at `path` may not have a field `name`; True is proven."""
+    node = field_of(schema, path)
+    if not isinstance(node, Mapping) or "patternProperties" in node:
+        return False
+    return node.get("additionalProperties") is False and name not in node.get("properties", {})
 
 
 def _below(node: Any, part: str | int) -> Any:

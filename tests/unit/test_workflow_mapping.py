@@ -137,7 +137,7 @@ def test_an_error_names_the_step_and_the_place_inside_the_mapping():
         ({"$path": 3}, "$path: 3"),
         ({"$path": "$.data.a", "other": 1}, "'other' beside $path"),
         ({"$path": "$.data." + "a" * 500}, "a path of"),
-        ({1: 2}, "the field 1 is a int"),
+        ({1: 2}, "the field 1 is no text"),
         (float("inf"), "inf is not a number of JSON"),
     ],
 )
