@@ -21,9 +21,9 @@ from signalbox.cli.demo_view import Surroundings, event_line, summary, table
 from signalbox.cli.facts import Fact
 from signalbox.cli.ollama_probe import local_models
 from signalbox.cli.screen import show_lines
-from signalbox.definitions.loader import load_fleet
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 app = typer.Typer()
 

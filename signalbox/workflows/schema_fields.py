@@ -13,6 +13,7 @@ from typing import Any, Final
 import jsonschema_rs
 from jsonschema_rs import canonical
 
+from signalbox.contracts.ids import canonical_json
 from signalbox.definitions.pointers import local_target
 from signalbox.definitions.schema_check import PATTERN_OPTIONS
 
@@ -71,6 +72,8 @@ def never_fits(given: Field, taken: Field) -> bool:
     """Say whether no value is in both; True is proven."""
     if not isinstance(given, Mapping) or not isinstance(taken, Mapping):
         return False
+    if _is_recursive(given) or _is_recursive(taken):
+        return False
     try:
         common = _form(given).intersect(_form(taken))
         return common.satisfiability() == canonical.Satisfiability.NO
@@ -80,7 +83,7 @@ def never_fits(given: Field, taken: Field) -> bool:
 
 def refuses(taken: Field, value: Any) -> str | None:
     """Say why `taken` refuses `value`; None where it does not, or it is not known."""
-    if not isinstance(taken, Mapping):
+    if not isinstance(taken, Mapping) or _is_recursive(taken):
         return None
     try:
         compiled = jsonschema_rs.Draft202012Validator(
@@ -133,6 +136,11 @@ def _item(node: Schema, number: int) -> Any:
     if number < 0:
         return Known.ANYTHING
     return first[number] if number < len(first) else node.get("items", True)
+
+
+def _is_recursive(schema: Schema) -> bool:
+    # Cut out of its whole, `#` would mean the part.
+    return b'"$ref":"#"' in canonical_json(schema)
 
 
 def _form(schema: Schema) -> jsonschema_rs.CanonicalSchema:

@@ -48,7 +48,7 @@ AGENTS = {
 }
 
 GOOD = """\
-name: fulfilment
+name: fulfil
 description: Reserves, charges, ships.
 starts_on: [order.placed]
 input:
@@ -103,7 +103,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, text: str, name: str = "fulfilment") -> None:
+def write(folder: Path, text: str, name: str = "fulfil") -> None:
     (folder / "workflows").mkdir(exist_ok=True)
     (folder / "workflows" / f"{name}.yaml").write_text(text)
 
@@ -118,7 +118,7 @@ def changed(folder: Path, old: str, new: str) -> list[DefinitionError]:
 def test_a_sound_workflow_is_loaded_with_its_fleet(folder):
     """No problems, and the fleet has it."""
     assert problems_in(folder) == []
-    assert set(load_fleet(folder).workflows) == {"fulfilment"}
+    assert set(load_fleet(folder).workflows) == {"fulfil"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_sound_workflow_is_loaded_with_its_fleet(folder):
         ("{{ data.product_id }}", "{{ data.product }}", "19:23", "`input` of the workflow has no 'product'; there is order_id"),
         ("$.data.quantity", "$.data.number", "19:66", "data.number: `input` of the workflow has no 'number'"),
         ("steps.reserve.reserved_quantity", "steps.reserve.quantity", "33:15", "the output of inventory has no 'quantity'"),
-        ("steps.reserve.reserved_quantity", "steps.reserv.x", "33:15", "there is no step 'reserv'; did you mean reserve?"),
+        ("steps.reserve.reserved_quantity", "steps.reserves.x", "33:15", "there is no step 'reserves'; did you mean reserve?"),
         ("data.amount > 0", "steps.ship.tracking_number == ''", "24:9", "step 'ship' need not have ended by then"),
         ("Charge {{ data.amount }}?", "{{ steps.charge.transaction_id }}", "27:21", "step 'charge' need not have ended"),
         ("{{ steps.ship.tracking_number }}", "{{ steps.ship.tracking }}", "35:20", "has no 'tracking'"),
@@ -153,7 +153,7 @@ def test_a_sound_workflow_is_loaded_with_its_fleet(folder):
         ("  compensate: {agent: release}\n", "", "17:7", "step 'reserve' may be done when 'charge' fails"),
         ("  compensate: none\n", "", "21:7", "step 'charge' may be done when 'ship' fails"),
         ("starts_on: [order.placed]", "starts_on: [task.failed]", "3:1", "type of the engine"),
-        ("when: data.amount > 0", "whan: 1", "24:9", "not a field of a definition"),
+        ("when: data.amount > 0", "wen: 1", "24:9", "not a field of a definition"),
         ("rounds: 2", "rounds: 0", "26:41", "greater than or equal to 1"),
         ("deadline_seconds: 60", "deadline_seconds: 0", "27:68", "greater than 0"),
         ("'{{ data.product_id }}'", "{{ data.product_id }}", "19:11", "`{{ … }}` without quotes; put it in quotes"),
@@ -165,7 +165,7 @@ def test_what_cannot_run_is_refused_at_its_place(folder, old, new, place, said):
 
     assert problems
     assert said in str(problems[0])
-    assert str(problems[0]).startswith(f"{folder}/workflows/fulfilment.yaml:{place}: ")
+    assert str(problems[0]).startswith(f"{folder}/workflows/fulfil.yaml:{place}: ")
     with pytest.raises(DefinitionError):
         load_fleet(folder)
 
@@ -255,7 +255,7 @@ def test_shared_schemas_are_inlined_in_a_workflow(folder):
     problems = changed(folder, "city: {type: string, maxLength: 100}", reference)
 
     assert problems == []
-    schema = load_fleet(folder).workflows["fulfilment"].input.json_schema
+    schema = load_fleet(folder).workflows["fulfil"].input.json_schema
     assert schema["properties"]["city"] == {"type": "string", "maxLength": 100}
 
 
@@ -268,4 +268,4 @@ def test_validate_prints_the_problems_and_says_no(folder):
     assert sound.exit_code == 0
     assert "5 agents, 1 workflow, no problems" in sound.stdout
     assert wrong.exit_code == 1
-    assert "workflows/fulfilment.yaml:22:10: step 'charge' names the agent 'nobody'" in wrong.stdout
+    assert "workflows/fulfil.yaml:22:10: step 'charge' names the agent 'nobody'" in wrong.stdout
