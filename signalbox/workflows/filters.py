@@ -65,6 +65,14 @@ def _round(value: Any, digits: int = 0) -> Any:
     return round(_number(value), digits) if digits else round(_number(value))
 
 
+def _int(value: Any) -> int:
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    return float(value)
+
+
 def _trim(value: str) -> str:
     return text_of(value).strip()
 
@@ -90,8 +98,8 @@ SAFE_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "default": FILTERS["default"],
     "d": FILTERS["default"],
     "first": lambda value: value[0],
-    "float": float,
-    "int": int,
+    "float": _float,
+    "int": _int,
     "join": _join,
     "last": lambda value: value[-1],
     "length": _length,
