@@ -37,6 +37,10 @@ OVERDUE_PAUSE_MS: Final = 60_000
 """How long a deadline rests that is still past after it was reduced, so that it cannot spin."""
 
 
+_ABOUT_ONE: Final = (t.MessageReady, t.ModelAnswered, t.ModelFailed, t.DecisionCrashed)
+"""Ticks that carry the message kept under their sequence."""
+
+
 class Calls(Protocol):
     """What the router needs of `model_calls.ModelCalls`."""
 
@@ -172,6 +176,7 @@ class Router:
     ) -> list[t.Tick]:
         """Carry out what is not a row, and return the ticks that follow at once."""
         stored: dict[int, Envelope] = {}
+        answered: dict[int, Envelope] = {}
         resumed: list[t.Tick] = []
         for command in commands:
             match command:
@@ -193,8 +198,36 @@ class Router:
                     if waiting is not None:
                         resumed.append(t.MessageReady(sequence, waiting))
                 case _:
+                    resumed += self._results(conversation, command, answered)
                     self._count_it(command)
         return resumed
+
+    def _results(
+        self, conversation: str, command: c.Command, answered: dict[int, Envelope]
+    ) -> list[t.Tick]:
+        """Keep, forget or fetch what a workflow remembers. `answered` is what was kept in this same turn."""
+        results = self._store.results
+        match command:
+            case c.StoreResult(sequence, message):
+                answered[sequence] = message
+                results.put(pending_key(conversation, sequence), message.to_json())
+            case c.DropResults(sequences):
+                for sequence in sequences:
+                    results.remove(pending_key(conversation, sequence))
+            case c.Recall(sequences):
+                found = {
+                    one: answered.get(one) or self._result(conversation, one) for one in sequences
+                }
+                return [t.Recalled(found)]
+        return []
+
+    def _result(self, conversation: str, sequence: int) -> Envelope | None:
+        raw = self._store.results.get(pending_key(conversation, sequence))
+        if raw is None:
+            LOG.error("conversation %s: result %s is not in state", conversation, sequence)
+            return None
+        message: Envelope = Envelope.from_json(raw)
+        return message
 
     def _count_it(self, command: c.Command) -> None:
         match command:
@@ -207,9 +240,7 @@ class Router:
 
     def _message(self, conversation: str, sequence: int, tick: t.Tick) -> Envelope | None:
         """Return the message kept under `sequence`: the tick's own, where it is that one, else from state."""
-        if not isinstance(tick, t.MessageArrived | t.TimePassed | t.DefinitionsReady) and (
-            tick.sequence == sequence
-        ):
+        if isinstance(tick, _ABOUT_ONE) and tick.sequence == sequence:
             return tick.message
         raw = self._store.pending.get(pending_key(conversation, sequence))
         if raw is None:

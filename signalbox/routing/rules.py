@@ -74,6 +74,16 @@ class Rules:
             workflows=_compiled(active),
         )
 
+    def started_by(self, kind: str) -> tuple[CompiledWorkflow, ...]:
+        """Return the workflows that a message of type `kind` may start, by name."""
+        if not self.workflows:
+            return ()
+        return tuple(
+            self.workflows[name]
+            for name in sorted(self.workflows)
+            if kind in self.workflows[name].definition.starts_on
+        )
+
     def policy_of(self, fleet: str | None) -> FleetPolicy:
         """Return the policy of the conversation's fleet; before its first dispatch, or when that fleet is gone, the first fleet's."""
         if fleet is not None and fleet in self.policies:
