@@ -140,9 +140,5 @@ def _left(db: sqlite3.Connection, product: str) -> int:
 
 
 def _sum(db: sqlite3.Connection, action: Action, what: str | None = None) -> int:
-    query = "SELECT coalesce(sum(amount), 0) FROM bookings WHERE action = ?"
-    if what is None:
-        row = db.execute(query, (action,)).fetchone()
-    else:
-        row = db.execute(f"{query} AND what = ?", (action, what)).fetchone()
-    return int(row[0])
+    query = "SELECT coalesce(sum(amount), 0) FROM bookings WHERE action = ? AND what = coalesce(?, what)"
+    return int(db.execute(query, (action, what)).fetchone()[0])

@@ -182,7 +182,7 @@ def test_order_that_succeeds_is_reserved_charged_and_shipped_with_a_result(tmp_p
 def test_order_that_fails_is_taken_back_as_far_as_it_went(
     tmp_path: Path, more: dict[str, Any], status: str, booked: dict[str, int]
 ) -> None:
-    """By data: out of stock, a declined card, a failure that stays or passes, a compensation that must be tried again or never works."""
+    """By data: out of stock, a declined card, a failure that stays or passes, a compensation that must be tried again."""
     shop = Shop(tmp_path)
     shop.place(order(1, **more))
     shop.work()
