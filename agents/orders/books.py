@@ -7,6 +7,7 @@ after its cancellation; the books know both. What is in stock is never stored: i
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ OPENING_STOCK: Final[Mapping[str, int]] = {"teapot": 4000, "lantern": 2500, "atl
 """Units of each product when the books begin."""
 _BUSY_SECONDS: Final = 20.0
 _TABLES: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS bookings (
     order_id TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL, amount INTEGER NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (order_id, action)) WITHOUT ROWID;
@@ -46,11 +49,18 @@ class Booking:
 
 
 class Books:
-    """One file, shared by the processes of one machine; every method is one transaction, on disk when it returns."""
+    """One file, shared by the processes of one machine; every method is one transaction, on disk when it returns.
+
+    Threads may share a value of it: handlers run in some, and one booking waits for another anyhow.
+    """
 
     def __init__(self, path: Path) -> None:
         """Use the books at `path`, begun where they are missing."""
-        self._path = path
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._db.executescript(_TABLES)
 
     def book(self, order: str, action: Action, what: str, amount: int, at: str) -> Booking:
         """Book `action` for `order`, once ever; the second time the first booking is returned as it was.
@@ -106,19 +116,14 @@ class Books:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # One connection a booking: handlers run in threads, and a booking is rare beside what opening a file costs.
-        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        try:
-            db.executescript(_TABLES)
-            db.execute("BEGIN IMMEDIATE")
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield db
+                yield self._db
             except BaseException:
-                db.execute("ROLLBACK")
+                self._db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
-        finally:
-            db.close()
+            self._db.execute("COMMIT")
 
 
 def _find(db: sqlite3.Connection, order: str, action: Action) -> Booking | None:

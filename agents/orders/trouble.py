@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
 from agents.orders.books import Action, Books
 from agents.result import Terminal
 from agents.task import Context, Task
 
-BOOKS_FILE = "orders.sqlite"
+BOOKS_FILE: Final = "orders.sqlite"
 
 
 def books_of(context: Context) -> Books:
     """Return the books that all agents of the fleet share."""
-    return Books(context.outbox_dir / BOOKS_FILE)
+    return _opened(context.outbox_dir / BOOKS_FILE)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path) -> Books:
+    return Books(path)
 
 
 def trouble(task: Task, books: Books, action: Action) -> Terminal | None:

@@ -52,7 +52,13 @@ class Shop:
         self._handlers = {
             name: handler_from(definition) for name, definition in FLEET.agents.items()
         }
+        self._loop = asyncio.new_event_loop()
         self._taken = 0
+
+    def close(self) -> None:
+        """End the loop that the handlers ran on."""
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
 
     def place(self, data: dict[str, Any]) -> None:
         """Place an order; its conversation is the order's id."""
@@ -72,7 +78,7 @@ class Shop:
         definition: AgentDefinition = FLEET.agents[task.target or ""]
         assert definition.input.contract.accepts(task.data)
         handler = self._handlers[definition.name]
-        result: HandlerResult = asyncio.run(handler(Task(task, 1), self._context))  # type: ignore[arg-type]
+        result: HandlerResult = self._loop.run_until_complete(handler(Task(task, 1), self._context))  # type: ignore[arg-type]
         if isinstance(result, Terminal):
             return reply(
                 task, {"reason": result.reason, "detail": result.detail}, kind="task.failed"
@@ -140,6 +146,7 @@ def test_order_that_succeeds_is_reserved_charged_and_shipped_with_a_result(tmp_p
     shop = Shop(tmp_path)
     shop.place(order(1))
     shop.work()
+    shop.close()
 
     (outcome,) = shop.world.outcomes
     assert (outcome.status, outcome.hops) == ("completed", 3)
@@ -186,6 +193,7 @@ def test_order_that_fails_is_taken_back_as_far_as_it_went(
     shop = Shop(tmp_path)
     shop.place(order(1, **more))
     shop.work()
+    shop.close()
 
     assert [one.status for one in shop.world.outcomes] == [status]
     assert shop.books.of("o-1") == booked
@@ -213,6 +221,7 @@ def test_thousand_orders_with_thirty_percent_failures_add_up(tmp_path: Path) -> 
         placed[data["order_id"]] = data
         shop.place(data)
     _work_off_badly(shop, dice)
+    shop.close()
     outcomes = {one.conversation_id: one.status for one in shop.world.outcomes}
 
     assert len(shop.world.outcomes) == len(outcomes) == 1000
