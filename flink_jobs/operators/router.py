@@ -153,8 +153,16 @@ class Router:
         elif due_ms <= now_ms:
             memory.due.set(conversation, now_ms + OVERDUE_PAUSE_MS)
         else:
-            self._set_deadline(memory, conversation, due_ms)
+            self._keep(memory, conversation, due_ms, now_ms)
+            self._set_deadline(memory, conversation, due_ms, now_ms)
         return rows
+
+    def _keep(self, memory: ShardMemory, conversation: str, due_ms: int, now_ms: int) -> None:
+        """Write anew what waits so long, for a person, that state would let it expire before its deadline."""
+        if due_ms - now_ms > self._state_ttl_ms // 2:
+            state = self._load(memory, conversation)
+            self._store.conversations.put(conversation, state.encode())
+            memory.remember(state, now_ms)
 
     def _tick(self, shard: int, conversation: str, tick: t.Tick, now_ms: int) -> list[OutputRow]:
         memory = self._shards[shard]
@@ -273,9 +281,13 @@ class Router:
                 self._drop_deadline(memory, after.id)
         elif entered_ms is None or due_ms < entered_ms:
             # An entry that is too early is put right when it comes up; so a hop costs no further write.
-            self._set_deadline(memory, after.id, due_ms)
+            self._set_deadline(memory, after.id, due_ms, now_ms)
 
-    def _set_deadline(self, memory: ShardMemory, conversation: str, due_ms: int) -> None:
+    def _set_deadline(
+        self, memory: ShardMemory, conversation: str, due_ms: int, now_ms: int
+    ) -> None:
+        # A deadline after state's own end is entered earlier, so that state is written anew by then.
+        due_ms = min(due_ms, now_ms + self._state_ttl_ms // 3)
         memory.due.set(conversation, due_ms)
         self._store.deadlines.put(conversation, due_ms)
 

@@ -23,7 +23,7 @@ from signalbox.routing.rules import Rulebook
 from signalbox.routing.ticks import Origin
 
 V = TypeVar("V")
-TTL_MS = 1_000_000
+TTL_MS = 8 * 24 * 3600 * 1000
 
 
 class FakeMap(Generic[V]):

@@ -11,7 +11,7 @@ from signalbox.routing import ticks as t
 from signalbox.routing.reduce import reduce
 from signalbox.routing.state import Conversation
 from tests.support.fleets import message, reply
-from tests.support.operator_world import OperatorWorld
+from tests.support.operator_world import TTL_MS, OperatorWorld
 from tests.support.workflow_world import rules_with, step, workflow
 
 CHAIN = rules_with(
@@ -144,3 +144,19 @@ def test_router_messages_without_a_workflow_cost_what_they_did() -> None:
     world.send(message("m-1", {"z": 1}, target="ann"))
 
     assert (world.results.reads, world.results.writes) == (0, 0)
+
+
+def test_router_approval_that_waits_longer_than_state_is_kept_is_still_there() -> None:
+    """A person may take three times as long as a silent conversation is remembered: what waits is written anew in time."""
+    approve = {"reason": "may it?", "deadline_seconds": 3 * TTL_MS / 1000}
+    world = OperatorWorld(rules_with(workflow(step("a", approve=approve))))
+    world.send(_asked())
+    for _ in range(20):
+        world.now_ms += TTL_MS // 8
+        world.pulse("c-1")
+        world.router.forget_expired(world.now_ms)
+    (review,) = world.records("agent_review")
+    decision = {"token": review["token"], "decision": "approve"}
+    world.send(message("m-2", decision, type="review.resolved"))
+
+    assert len(world.records("agent_tasks_ann")) == 1
