@@ -33,6 +33,7 @@ from benchmarks import (
     routing_decision,
     runner_throughput,
     start_and_stop,
+    workflow_runs,
 )
 from benchmarks.figures import Result
 from benchmarks.lab import ROOT, Lab
@@ -51,6 +52,7 @@ WITHOUT_A_LAB: Final = {
     "model_calls": model_calls.measure,
     "routing_decision": routing_decision.measure,
     "start_and_stop": start_and_stop.measure,
+    "workflow_runs": workflow_runs.measure,
 }
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
 _PACKAGES: Final = ("apache-flink", "kafka-python", "pydantic", "jsonschema-rs", "orjson")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from connectors.broker import Broker
 from connectors.topic_reader import read_topic
-from signalbox.contracts.registry import MANIFEST_KEY, AgentRecord, Manifest
+from signalbox.contracts.registry import MANIFEST_KEY, Manifest, PartRecord, part_from_json
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.routing.rules import EnginePolicy, Rules
 from signalbox.topics import AGENT_REGISTRY, full_name
@@ -24,7 +24,7 @@ class RegistryHistory:
     def __init__(
         self,
         manifests: list[tuple[int, Manifest]],
-        records: dict[str, AgentRecord],
+        records: dict[str, PartRecord],
         engine: EnginePolicy,
     ) -> None:
         self._manifests = sorted(manifests, key=lambda entry: entry[0])
@@ -76,15 +76,16 @@ class RegistryHistory:
 def read_history(broker: Broker, *, topic_prefix: str, engine: EnginePolicy) -> RegistryHistory:
     """Read the registry to its current end. A record nobody can read is passed over."""
     manifests: list[tuple[int, Manifest]] = []
-    records: dict[str, AgentRecord] = {}
+    records: dict[str, PartRecord] = {}
     for record in read_topic(broker, full_name(topic_prefix, AGENT_REGISTRY)):
-        if record.value is None:
+        key = record.key_text
+        if record.value is None or key is None:
             continue
         try:
-            if record.key_text == MANIFEST_KEY:
+            if key == MANIFEST_KEY:
                 manifests.append((record.timestamp_ms, Manifest.from_json(record.value)))
             else:
-                found: AgentRecord = AgentRecord.from_json(record.value)
+                found = part_from_json(key, record.value)
                 records[found.key] = found
         except ValidationError:
             continue

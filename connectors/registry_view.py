@@ -1,6 +1,6 @@
 """What the records of `agent_registry` amount to, read one after the other: the active set, definitions, removals.
 
-Keys are `<agent>@<digest>` for definitions, `retired/<agent>` and `manifest`.
+Keys are `<agent>@<digest>` and `workflow/<name>@<digest>` for definitions, `retired/<agent>` and `manifest`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from connectors.broker import ConsumedRecord
 from signalbox.contracts.registry import (
     MANIFEST_KEY,
     RETIRED_PREFIX,
-    AgentRecord,
     Manifest,
+    PartRecord,
     Retirement,
+    part_from_json,
 )
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.registry_state import RegistryState
@@ -27,7 +28,7 @@ class RegistryView:
 
     def __init__(self) -> None:
         self.active: ActiveSet | None = None
-        self._records: dict[str, AgentRecord] = {}
+        self._records: dict[str, PartRecord] = {}
         self._retired: dict[str, Retirement] = {}
         self._manifest: Manifest | None = None
         self.is_manifest_readable = False
@@ -43,7 +44,7 @@ class RegistryView:
         return RegistryState(self.active, retired)
 
     @property
-    def definitions(self) -> Mapping[str, AgentRecord]:
+    def definitions(self) -> Mapping[str, PartRecord]:
         """The definitions on the topic, by key, active or not."""
         return self._records
 
@@ -86,7 +87,7 @@ class RegistryView:
             retirement: Retirement = Retirement.from_json(value)
             self._retired[retirement.name] = retirement
         else:
-            self._records[key] = AgentRecord.from_json(value)
+            self._records[key] = part_from_json(key, value)
 
     def _activate(self) -> None:
         if self._manifest is None:

@@ -16,9 +16,10 @@ from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.outcome import Outcome
-from signalbox.contracts.registry import AgentRecord, Manifest, Retirement
+from signalbox.contracts.registry import AgentRecord, Manifest, Retirement, WorkflowRecord
 from signalbox.contracts.review import Review
 from signalbox.definitions.specs import AgentDefinition, FleetFile
+from signalbox.definitions.workflow import WorkflowDefinition
 
 FOLDER: Final = Path("docs/schemas")
 
@@ -30,9 +31,11 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "review": Review,
     "heartbeat": Heartbeat,
     "agent_record": AgentRecord,
+    "workflow_record": WorkflowRecord,
     "manifest": Manifest,
     "retirement": Retirement,
     "agent_definition": AgentDefinition,
+    "workflow_definition": WorkflowDefinition,
     "fleet": FleetFile,
 }
 

@@ -20,7 +20,9 @@ from signalbox.contracts.registry import (
     RETIRED_PREFIX,
     AgentRecord,
     Manifest,
+    PartRecord,
     Retirement,
+    part_from_json,
 )
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition
@@ -85,13 +87,13 @@ class Definitions:
 
     def _keep(self, key: str, value: bytes, parts: Parts) -> bool:
         try:
-            record: Manifest | AgentRecord = (
-                Manifest.from_json(value) if key == MANIFEST_KEY else AgentRecord.from_json(value)
+            record: Manifest | PartRecord = (
+                Manifest.from_json(value) if key == MANIFEST_KEY else part_from_json(key, value)
             )
         except ValidationError as error:
             LOG.warning("agent_registry: record %r was ignored: %s", key, error)
             return False
-        if isinstance(record, AgentRecord) and record.key != key:
+        if not isinstance(record, Manifest) and record.key != key:
             LOG.warning("agent_registry: record %r holds %r and was ignored", key, record.key)
             return False
         parts.put(key, value)
@@ -125,11 +127,8 @@ class Definitions:
             left = {other: one for other, one in _retired(parts).items() if other != name}
             self._set_retired(left, parts)
             return
-        named = {
-            f"{name}@{digest}"
-            for manifest in _history(parts)
-            for name, digest in manifest.agents.items()
-        } | {f"{name}@{digest}" for name, digest in _retired(parts).items()}
+        named = {key for manifest in _history(parts) for key in manifest.keys}
+        named |= {f"{name}@{digest}" for name, digest in _retired(parts).items()}
         if key == MANIFEST_KEY or key in named:
             LOG.warning("agent_registry: the tombstone of %r was ignored: it is in use", key)
         else:
@@ -160,7 +159,7 @@ class Definitions:
             return
         manifest: Manifest = Manifest.from_json(raw)
         self._latest = manifest
-        self._missing = {key for key in _keys(manifest) if parts.get(key) is None}
+        self._missing = {key for key in manifest.keys if parts.get(key) is None}
 
     def _activate(self, manifest: Manifest, parts: ReadableParts) -> bool:
         try:
@@ -171,7 +170,12 @@ class Definitions:
         except ValueError as error:  # pydantic's error is one
             LOG.warning("agent_registry: manifest %s was ignored: %s", manifest.digest, error)
             return False
-        LOG.info("manifest %s is active: %d agents", manifest.digest, len(active.agents))
+        LOG.info(
+            "manifest %s is active: %d agents, %d workflows",
+            manifest.digest,
+            len(active.agents),
+            len(active.workflows),
+        )
         return True
 
 
@@ -185,10 +189,6 @@ def _retired(parts: ReadableParts) -> dict[str, str]:
     return {} if raw is None else orjson.loads(raw)
 
 
-def _keys(manifest: Manifest) -> list[str]:
-    return [f"{name}@{digest}" for name, digest in manifest.agents.items()]
-
-
-def _records(manifest: Manifest, parts: ReadableParts) -> dict[str, AgentRecord]:
-    found = ((key, parts.get(key)) for key in _keys(manifest))
-    return {key: AgentRecord.from_json(raw) for key, raw in found if raw is not None}
+def _records(manifest: Manifest, parts: ReadableParts) -> dict[str, PartRecord]:
+    found = ((key, parts.get(key)) for key in manifest.keys)
+    return {key: part_from_json(key, raw) for key, raw in found if raw is not None}

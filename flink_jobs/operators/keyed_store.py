@@ -1,7 +1,8 @@
 """The keyed state of the operator, as plain maps of the current shard: Flink's MapState, or dictionaries in tests.
 
-`conversations` (conversation → blob, expires), `pending` (message in flight or waiting → envelope), `deadlines` (conversation → ms).
-Only the last two are iterated in normal running; the contract path touches the first alone.
+`conversations` (conversation → blob, expires), `pending` (message in flight or waiting → envelope), `deadlines` (conversation → ms),
+`results` (what began a workflow and what its steps answered → envelope, expires). Only `pending` and `deadlines` are iterated in
+normal running; the contract path touches the first alone.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ class Map(Protocol[V]):
 
 @dataclass(frozen=True, slots=True)
 class KeyedStore:
-    """The three maps. Flink shows those of the shard whose element or timer is being processed."""
+    """The four maps. Flink shows those of the shard whose element or timer is being processed."""
 
     conversations: Map[bytes]
     pending: Map[bytes]
     deadlines: Map[int]
+    results: Map[bytes]
 
 
 def pending_key(conversation: str, sequence: int) -> str:
-    """Return the key of a conversation's message in `pending`."""
+    """Return the key of a conversation's message in `pending` or `results`."""
     return f"{sequence}:{conversation}"
 
 

@@ -41,6 +41,9 @@ REGISTRY = MapStateDescriptor("registry", Types.STRING(), BLOB)
 STATE_TTL_MS = topics.spec_of(topics.AGENT_MESSAGES).retention_ms + topics.DAY_MS
 """How long a conversation is remembered after its last message: longer than the topic keeps a duplicate of it."""
 
+RESULTS_TTL_MS = 365 * topics.DAY_MS
+"""A run drops its results when it ends. This is for what no run would ever drop: twelve times as long as an approval may take."""
+
 CACHED_ANSWERS = 10_000
 BACK_PRESSURE_SECONDS = 0.005
 FORGET_INTERVAL_MS = 60 * 60 * 1000
@@ -154,12 +157,17 @@ def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
     conversations.enable_time_to_live(
         StateTtlConfig.new_builder(Time.milliseconds(STATE_TTL_MS)).build()
     )
+    results = MapStateDescriptor("results", Types.STRING(), BLOB)
+    results.enable_time_to_live(
+        StateTtlConfig.new_builder(Time.milliseconds(RESULTS_TTL_MS)).build()
+    )
     return KeyedStore(
         conversations=runtime_context.get_map_state(conversations),
         pending=runtime_context.get_map_state(MapStateDescriptor("pending", Types.STRING(), BLOB)),
         deadlines=runtime_context.get_map_state(
             MapStateDescriptor("deadlines", Types.STRING(), Types.LONG())
         ),
+        results=runtime_context.get_map_state(results),
     )
 
 

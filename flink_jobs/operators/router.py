@@ -37,6 +37,10 @@ OVERDUE_PAUSE_MS: Final = 60_000
 """How long a deadline rests that is still past after it was reduced, so that it cannot spin."""
 
 
+_ABOUT_ONE: Final = (t.MessageReady, t.ModelAnswered, t.ModelFailed, t.DecisionCrashed)
+"""Ticks that carry the message kept under their sequence."""
+
+
 class Calls(Protocol):
     """What the router needs of `model_calls.ModelCalls`."""
 
@@ -149,8 +153,16 @@ class Router:
         elif due_ms <= now_ms:
             memory.due.set(conversation, now_ms + OVERDUE_PAUSE_MS)
         else:
-            self._set_deadline(memory, conversation, due_ms)
+            self._keep(memory, conversation, due_ms, now_ms)
+            self._set_deadline(memory, conversation, due_ms, now_ms)
         return rows
+
+    def _keep(self, memory: ShardMemory, conversation: str, due_ms: int, now_ms: int) -> None:
+        """Write anew what waits so long, for a person, that state would let it expire before its deadline."""
+        if due_ms - now_ms > self._state_ttl_ms // 2:
+            state = self._load(memory, conversation)
+            self._store.conversations.put(conversation, state.encode())
+            memory.remember(state, now_ms)
 
     def _tick(self, shard: int, conversation: str, tick: t.Tick, now_ms: int) -> list[OutputRow]:
         memory = self._shards[shard]
@@ -172,6 +184,7 @@ class Router:
     ) -> list[t.Tick]:
         """Carry out what is not a row, and return the ticks that follow at once."""
         stored: dict[int, Envelope] = {}
+        answered: dict[int, Envelope] = {}
         resumed: list[t.Tick] = []
         for command in commands:
             match command:
@@ -193,8 +206,36 @@ class Router:
                     if waiting is not None:
                         resumed.append(t.MessageReady(sequence, waiting))
                 case _:
+                    resumed += self._results(conversation, command, answered)
                     self._count_it(command)
         return resumed
+
+    def _results(
+        self, conversation: str, command: c.Command, answered: dict[int, Envelope]
+    ) -> list[t.Tick]:
+        """Keep, forget or fetch what a workflow remembers. `answered` is what was kept in this same turn."""
+        results = self._store.results
+        match command:
+            case c.StoreResult(sequence, message):
+                answered[sequence] = message
+                results.put(pending_key(conversation, sequence), message.to_json())
+            case c.DropResults(sequences):
+                for sequence in sequences:
+                    results.remove(pending_key(conversation, sequence))
+            case c.Recall(sequences):
+                found = {
+                    one: answered.get(one) or self._result(conversation, one) for one in sequences
+                }
+                return [t.Recalled(found)]
+        return []
+
+    def _result(self, conversation: str, sequence: int) -> Envelope | None:
+        raw = self._store.results.get(pending_key(conversation, sequence))
+        if raw is None:
+            LOG.error("conversation %s: result %s is not in state", conversation, sequence)
+            return None
+        message: Envelope = Envelope.from_json(raw)
+        return message
 
     def _count_it(self, command: c.Command) -> None:
         match command:
@@ -207,9 +248,7 @@ class Router:
 
     def _message(self, conversation: str, sequence: int, tick: t.Tick) -> Envelope | None:
         """Return the message kept under `sequence`: the tick's own, where it is that one, else from state."""
-        if not isinstance(tick, t.MessageArrived | t.TimePassed | t.DefinitionsReady) and (
-            tick.sequence == sequence
-        ):
+        if isinstance(tick, _ABOUT_ONE) and tick.sequence == sequence:
             return tick.message
         raw = self._store.pending.get(pending_key(conversation, sequence))
         if raw is None:
@@ -242,9 +281,13 @@ class Router:
                 self._drop_deadline(memory, after.id)
         elif entered_ms is None or due_ms < entered_ms:
             # An entry that is too early is put right when it comes up; so a hop costs no further write.
-            self._set_deadline(memory, after.id, due_ms)
+            self._set_deadline(memory, after.id, due_ms, now_ms)
 
-    def _set_deadline(self, memory: ShardMemory, conversation: str, due_ms: int) -> None:
+    def _set_deadline(
+        self, memory: ShardMemory, conversation: str, due_ms: int, now_ms: int
+    ) -> None:
+        # A deadline after state's own end is entered earlier, so that state is written anew by then.
+        due_ms = min(due_ms, now_ms + self._state_ttl_ms // 3)
         memory.due.set(conversation, due_ms)
         self._store.deadlines.put(conversation, due_ms)
 

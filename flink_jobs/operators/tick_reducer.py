@@ -12,7 +12,7 @@ from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.routing import ticks as t
-from signalbox.routing.commands import Command, DropPending, EmitDeadLetter, Resume
+from signalbox.routing.commands import Command, DropPending, DropResults, EmitDeadLetter, Resume
 from signalbox.routing.rules import Rulebook
 from signalbox.routing.state import Conversation
 
@@ -59,6 +59,12 @@ class TickReducer:
                 return self(state, crashed, now_ms, rulebook)
             case t.DecisionCrashed(sequence, message, _):
                 return self._given_up(state, sequence, message, detail, now_ms)
+            case t.Recalled() | t.TimePassed() if state.workflow is not None:
+                return self(state, t.WorkflowCrashed(detail), now_ms, rulebook)
+            case t.WorkflowCrashed() if state.workflow is not None:
+                dropped = (DropResults(state.workflow.kept),)
+                left = state.evolve(workflow=None, verdict="failed", verdict_detail=detail)
+                return Reduced(left, dropped, [])
         return Reduced(state, (), [])
 
     def _given_up(

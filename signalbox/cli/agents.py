@@ -12,8 +12,9 @@ from signalbox.cli import agents_change, session
 from signalbox.cli.lint import lint_agents
 from signalbox.cli.route import route
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import FLEET_FILE, load_fleet, problems_in
+from signalbox.definitions.loader import FLEET_FILE
 from signalbox.errors import DefinitionError
+from signalbox.workflows.loading import load_fleet, problems_in
 
 if TYPE_CHECKING:
     from signalbox.local_stack.agent_status import AgentStatus
@@ -59,7 +60,10 @@ def validate(folder: Folder, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
     if not as_json:
         fleet = load_fleet(folder)
-        typer.echo(f"{folder}: fleet {fleet.name}, {len(fleet.agents)} agents, no problems")
+        counted = f"{len(fleet.agents)} agents"
+        if number := len(fleet.workflows):
+            counted += f", {number} workflow{'s' if number > 1 else ''}"
+        typer.echo(f"{folder}: fleet {fleet.name}, {counted}, no problems")
 
 
 app.command("lint")(lint_agents)

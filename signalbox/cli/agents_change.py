@@ -6,7 +6,7 @@ purpose (the topic of a removed agent, what it has not answered) is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,10 +16,13 @@ from signalbox.cli import session
 from signalbox.cli.handler_check import handler_problems
 from signalbox.contracts.registry import BacklogPolicy
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import FLEET_FILE, load_fleet
+from signalbox.definitions.loader import FLEET_FILE
 from signalbox.definitions.registry_state import RegistryState
+from signalbox.definitions.specs import AgentDefinition
+from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 if TYPE_CHECKING:
     from connectors.registry import Change
@@ -39,7 +42,10 @@ _POLICIES: Final[dict[str, BacklogPolicy]] = {"drain": "drain", "dead-letter": "
 def apply(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help=f"A folder with a {FLEET_FILE}.")],
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove the fleet's agents that have no file here.")
+        bool,
+        typer.Option(
+            "--prune", help="Remove the fleet's agents and workflows that have no file here."
+        ),
     ] = False,
     backlog: Backlog = "drain",
     code_elsewhere: Annotated[
@@ -50,7 +56,7 @@ def apply(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a fleet's agents active beside those of other fleets; agents of the same name are replaced.
+    """Make a fleet's agents and workflows active beside those of other fleets; those of the same name are replaced.
 
     Their topics are created first. The running job takes the change up at each conversation's next message.
     """
@@ -65,17 +71,21 @@ def apply(
     def applied(state: RegistryState) -> RegistryState:
         try:
             active = state.active.with_fleet(fleet)
+            if prune:
+                active = _pruned(active, fleet)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        for name in _without_file(active, fleet) if prune else ():
-            active = active.without(name)
         return state.activated(active, removed_at=moment, backlog=policy)
 
     change = session.change_registry(settings, applied, agents=fleet.agents, moment=moment)
-    left = _without_file(change.after.active, fleet)
+    active = change.after.active
     warnings = [
         f"{name} is active and has no file in {folder}; `apply --prune` removes such agents"
-        for name in left
+        for name in _without_file(active.fleet_of, fleet.name, fleet.agents)
+    ]
+    warnings += [
+        f"workflow {name} is active and has no file in {folder}; `apply --prune` removes such workflows"
+        for name in _without_file(active.workflow_fleet_of, fleet.name, fleet.workflows)
     ]
     warnings += _handoff_warnings(change)
     _report(settings, change, warnings, as_json=as_json)
@@ -100,6 +110,8 @@ def remove(
             return state.retired_with(name, policy)
         try:
             active = state.active.without(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         except KeyError:
             names = ", ".join(state.active.agents) or "none"
             session.note(f"no agent {name!r} is active; active: {names}")
@@ -123,12 +135,17 @@ def _policy(given: str) -> BacklogPolicy:
     return _POLICIES[given]
 
 
-def _without_file(active: ActiveSet, fleet: Fleet) -> list[str]:
-    return [
-        name
-        for name, owner in active.fleet_of.items()
-        if owner == fleet.name and name not in fleet.agents
-    ]
+def _pruned(active: ActiveSet, fleet: Fleet) -> ActiveSet:
+    # Workflows first: an agent that only a removed one needed may then go.
+    for name in _without_file(active.workflow_fleet_of, fleet.name, fleet.workflows):
+        active = active.without_workflow(name)
+    for name in _without_file(active.fleet_of, fleet.name, fleet.agents):
+        active = active.without(name)
+    return active
+
+
+def _without_file(fleet_of: Mapping[str, str], fleet: str, names: Collection[str]) -> list[str]:
+    return [name for name, owner in fleet_of.items() if owner == fleet and name not in names]
 
 
 def _handoff_warnings(change: Change) -> list[str]:
@@ -149,13 +166,8 @@ def _handoff_warnings(change: Change) -> list[str]:
 
 def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_json: bool) -> None:
     before, after = change.before.active, change.after.active
-    added = [name for name in after.agents if name not in before.agents]
-    removed = [name for name in before.agents if name not in after.agents]
-    changed = [
-        name
-        for name, definition in after.agents.items()
-        if name in before.agents and before.agents[name].digest != definition.digest
-    ]
+    agents = _changes(_digests(before.agents), _digests(after.agents))
+    workflows = _changes(_digests(before.workflows), _digests(after.workflows))
     retired = change.after.retired
     backlog = {
         name: retirement.backlog
@@ -166,17 +178,17 @@ def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_j
         session.print_json(
             {
                 "definitions": after.digest,
-                "added": added,
-                "changed": changed,
-                "removed": removed,
+                **agents,
+                "workflows": workflows,
                 "backlog": backlog,
                 "warnings": list(warnings),
             }
         )
         return
-    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
-        for name in names:
-            typer.echo(f"{verb} {name}")
+    for kind, changes in (("", agents), ("workflow ", workflows)):
+        for verb, names in changes.items():
+            for name in names:
+                typer.echo(f"{verb} {kind}{name}")
     for name, policy in backlog.items():
         what = "dead-lettered" if policy == "dead-letter" else "worked off (drain)"
         typer.echo(f"tasks that wait for {name} are {what}")
@@ -189,6 +201,20 @@ def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_j
         session.note(
             "no stack of these settings runs here: agents elsewhere follow by themselves, `signalbox up` starts the rest"
         )
+
+
+def _digests(
+    definitions: Mapping[str, AgentDefinition] | Mapping[str, WorkflowDefinition],
+) -> dict[str, str]:
+    return {name: definition.digest for name, definition in definitions.items()}
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+    return {
+        "added": [name for name in after if name not in before],
+        "changed": [name for name in after if name in before and before[name] != after[name]],
+        "removed": [name for name in before if name not in after],
+    }
 
 
 def _is_supervised(settings: Settings) -> bool:

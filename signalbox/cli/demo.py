@@ -15,15 +15,15 @@ from rich.live import Live
 
 from signalbox.cli import session
 from signalbox.cli.demo_leads import DEFAULT_LEADS, Seed, load_seeds
-from signalbox.cli.demo_progress import Progress
+from signalbox.cli.demo_progress import Progress, unexpected
 from signalbox.cli.demo_run import Stopwatch, run
 from signalbox.cli.demo_view import Surroundings, event_line, summary, table
 from signalbox.cli.facts import Fact
 from signalbox.cli.ollama_probe import local_models
 from signalbox.cli.screen import show_lines
-from signalbox.definitions.loader import load_fleet
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def demo(
     """Start what is missing, send leads, and show how they travel until each has its outcome.
 
     The stack is left running; `signalbox down` stops it. Ctrl-C stops what this command started. Every run uses new
-    conversations, so it can be repeated. Exit code 1 unless every lead ended.
+    conversations, so it can be repeated. Exit code 1 unless every lead ended, and as its demo file says where that says so.
     """
     settings = _with_fleet(session.load_settings(), fleet)
     run_id = session.new_id("r").removeprefix("r-")[:6]
@@ -57,7 +57,10 @@ def demo(
     else:
         around = _surroundings(settings, watched)
         show_lines(summary(progress, around, seconds=watched.seconds))
-    if progress.ended < len(progress.rows):
+    wrong = unexpected(seeds, progress)
+    for line in wrong:
+        session.note(line)
+    if wrong or progress.ended < len(progress.rows):
         raise typer.Exit(1)
 
 

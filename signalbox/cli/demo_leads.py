@@ -19,9 +19,14 @@ from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
 LEADS_FILE: Final = "leads.jsonl"
 """One raw lead a line; it goes to `incoming_leads`, where SQL wraps it."""
 MESSAGES_FILE: Final = "messages.jsonl"
-"""One `{"type": …, "data": {…}}` a line; it goes to `agent_messages` as an envelope."""
+"""One `{"type": …, "data": {…}}` a line; it goes to `agent_messages` as an envelope.
+
+`name` is what a table shows of it; `expect` is the status its outcome must have; `{conversation}` in a field of the data becomes the
+conversation's id, for what must be new in every run.
+"""
 
 DEFAULT_LEADS: Final = 12
+_CONVERSATION: Final = "{conversation}"
 _NOT_A_SLUG: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -35,6 +40,7 @@ class Seed:
     label: str
     value: bytes
     headers: dict[str, bytes]
+    expect: str | None = None
 
 
 def load_seeds(folder: Path, count: int, *, run: str, at: datetime) -> tuple[Seed, ...]:
@@ -97,9 +103,10 @@ def _seed(topic: str, line: dict[str, Any], suffix: str, at: datetime) -> Seed:
         conversation = f"{_slug(name)}-{suffix}"
         return Seed(topic, conversation, name, label, orjson.dumps(line), {})
     data = line.get("data", {})
-    name = _name(data.get("lead", {}))
+    name = line.get("name") or _name(data.get("lead", {}))
     words = data.get("reply", {}).get("text")
     conversation = f"{_slug(name)}-{suffix}"
+    data = {key: conversation if one == _CONVERSATION else one for key, one in data.items()}
     envelope = Envelope(
         id=f"msg-{conversation}",
         source="connector/demo",
@@ -109,7 +116,8 @@ def _seed(topic: str, line: dict[str, Any], suffix: str, at: datetime) -> Seed:
         data=data,
     )
     label = f"{name}: “{words}”" if words else f"{name}: {envelope.type}"
-    return Seed(topic, conversation, name, label, envelope.to_json(), envelope.headers())
+    value, headers = envelope.to_json(), envelope.headers()
+    return Seed(topic, conversation, name, label, value, headers, line.get("expect"))
 
 
 def _name(lead: dict[str, Any]) -> str:

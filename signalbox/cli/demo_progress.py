@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from signalbox.cli.demo_leads import Seed
 from signalbox.cli.facts import Fact
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
@@ -49,6 +50,15 @@ class Row:
     def is_settled(self) -> bool:
         """Whether nothing more comes without a person."""
         return self.status is not None or self.in_review
+
+
+def unexpected(seeds: Iterable[Seed], progress: Progress) -> list[str]:
+    """Return a sentence for each conversation that ended otherwise than its demo file says."""
+    return [
+        f"{seed.conversation} ended as {row.status}, {seed.expect} was expected: {row.detail}"
+        for seed in seeds
+        if (row := progress.rows[seed.conversation]).status not in (None, seed.expect or row.status)
+    ]
 
 
 class Progress:

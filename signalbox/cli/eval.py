@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from signalbox.evaluation.results import Result
 from signalbox.evaluation.rows import LabelledRow, read_rows
 from signalbox.routing.rules import EnginePolicy, Rulebook, Rules
 from signalbox.settings import ModelSettings, Provider, RoutingPolicy, Settings
+from signalbox.workflows.loading import load_fleet
 
 app = typer.Typer()
 
@@ -99,7 +101,7 @@ def evaluate(
     for out in (predictions_file, html, fit_to):
         _check_writable(out)
     settings = _settings(provider, model, policy)
-    fleet = load_definitions(definitions)
+    fleet = load_fleet(definitions) if definitions.is_dir() else load_definitions(definitions)
     rows = read_rows(_read(messages), frozenset(fleet.agents), name=messages)
     if calibration is not None and not fit:
         fleet = _calibrated(fleet, load_calibration(calibration))
@@ -150,7 +152,7 @@ def _settings(
 
 
 def _calibrated(fleet: Fleet, calibration: Calibration) -> Fleet:
-    return Fleet(fleet.policy.model_copy(update={"calibration": calibration}), fleet.agents)
+    return replace(fleet, policy=fleet.policy.model_copy(update={"calibration": calibration}))
 
 
 def _rulebook(fleet: Fleet, settings: Settings) -> Rulebook:

@@ -11,13 +11,17 @@ import typer
 
 from signalbox.cli import session
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.definitions.loader import FLEET_FILE, FleetFolder, open_fleet, problems_in
+from signalbox.definitions.loader import FLEET_FILE, FleetFolder
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.errors import DefinitionError, UsageError
 from signalbox.lint.finding import Finding
 from signalbox.lint.likeness import Likeness, by_meaning, by_words
 from signalbox.lint.run import lint
+<<<<<<< HEAD
 from signalbox.settings import EmbedderSettings
+=======
+from signalbox.workflows.loading import open_fleet, problems_in
+>>>>>>> wfrun
 
 INVALID = "invalid"
 

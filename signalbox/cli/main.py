@@ -45,6 +45,9 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "agents": _Entry(
         "signalbox.cli.agents", "List, validate, apply, remove agents.", _FLEET, is_group=True
     ),
+    "workflows": _Entry(
+        "signalbox.cli.workflows", "List and show workflows.", _FLEET, is_group=True
+    ),
     "eval": _Entry("signalbox.cli.eval", "Measure decisions on labelled messages.", _FLEET),
     "source": _Entry(
         "signalbox.cli.source", "Read leads from MongoDB or a folder.", _FLEET, is_group=True

@@ -23,7 +23,7 @@ from signalbox.cli import session
 from signalbox.cli.replay_view import lines_of
 from signalbox.cli.screen import show_lines
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import FLEET_FILE, load_fleet
+from signalbox.definitions.loader import FLEET_FILE
 from signalbox.engine import engine_policy
 from signalbox.errors import ConfigurationError, UsageError
 from signalbox.replay.answers import Recorded
@@ -34,6 +34,7 @@ from signalbox.replay.report import Report
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.settings import Settings
 from signalbox.topics import AGENT_MESSAGES, full_name
+from signalbox.workflows.loading import load_fleet
 
 app = typer.Typer()
 

@@ -13,10 +13,10 @@ from signalbox.cli import session
 from signalbox.contracts.decision import NONE, Candidate
 from signalbox.contracts.envelope import Envelope
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.definitions.loader import load_fleet
 from signalbox.errors import UsageError
 from signalbox.routing.preview import Preview, preview
 from signalbox.routing.rules import EnginePolicy, Rules
+from signalbox.workflows.loading import load_fleet
 
 
 def route(

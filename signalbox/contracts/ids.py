@@ -18,8 +18,13 @@ def _digest(*parts: str) -> str:
 
 
 def dispatch_id(cause_id: str, slot: str) -> str:
-    """Return the id of the task that message `cause_id` gives rise to in `slot` (`route`, `target:<n>`, …)."""
+    """Return the id of the task that message `cause_id` gives rise to in `slot` (`route`, `target:<n>`, `step:<id>`, …)."""
     return f"task-{_digest(cause_id, slot)}"
+
+
+def approval_token(start_id: str, slot: str) -> str:
+    """Return what names the approval of a step in the run that message `start_id` began."""
+    return f"approval-{_digest(start_id, slot)}"
 
 
 def reply_id(task_id: str, number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import StringConstraints
 
@@ -21,8 +21,15 @@ OutcomeStatus = Literal[
 ]
 
 
+MAX_RESULT_BYTES: Final = 64 * 1024
+"""A larger result is left out, and the detail says so."""
+
+
 class Outcome(Record):
-    """How an episode ended. `hops` counts dispatches, `tokens` those of models and handlers."""
+    """How an episode ended. `hops` counts dispatches, `tokens` those of models and handlers.
+
+    `result` is what a completed workflow's `result` mapping came to; ≤ 64 KiB of JSON.
+    """
 
     conversation_id: Identifier
     episode: int
@@ -33,3 +40,4 @@ class Outcome(Record):
     started_at: Timestamp
     ended_at: Timestamp
     detail: Annotated[str, StringConstraints(max_length=2000)] = ""
+    result: dict[str, Any] | None = None

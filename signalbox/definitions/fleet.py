@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from signalbox.contracts.registry import AgentRecord, Manifest
+from signalbox.contracts.registry import (
+    WORKFLOW_PREFIX,
+    AgentRecord,
+    Manifest,
+    PartRecord,
+    WorkflowRecord,
+)
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.definitions.workflow import WorkflowDefinition
 
 MAX_AGENTS: Final = 2_000
 """Agents that are active together. Each has a topic of four partitions and a process; deciding would bear many more."""
+MAX_WORKFLOWS: Final = 500
+"""Workflows that are active together; each is compiled in every subtask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A folder of definitions with its policy; agents by name."""
+    """A folder of definitions with its policy; agents and workflows by name."""
 
     policy: FleetPolicy
     agents: Mapping[str, AgentDefinition]
+    workflows: Mapping[str, WorkflowDefinition] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -29,7 +39,9 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class ActiveSet:
-    """All active definitions: one set, names unique, every agent a candidate. `fleet_of` maps agent → fleet name.
+    """All active definitions: one set, names unique, every agent a candidate.
+
+    `fleet_of` maps agent → fleet name, `workflow_fleet_of` workflow → fleet name.
 
     A policy may be of a fleet without agents: those that were removed may still answer in its conversations.
     """
@@ -38,14 +50,22 @@ class ActiveSet:
     agents: Mapping[str, AgentDefinition]
     fleet_of: Mapping[str, str]
     policies: Mapping[str, FleetPolicy]
+    workflows: Mapping[str, WorkflowDefinition] = field(default_factory=dict)
+    workflow_fleet_of: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fleets: Iterable[Fleet]) -> ActiveSet:
         """Join fleets into one set.
 
         Raises:
+<<<<<<< HEAD
             ValueError: two fleets declare the same agent, or there would be too many.
+=======
+            ValueError: two fleets declare the same agent or the same workflow.
+>>>>>>> wfrun
         """
+        workflows: dict[str, WorkflowDefinition] = {}
+        workflow_fleet_of: dict[str, str] = {}
         agents: dict[str, AgentDefinition] = {}
         fleet_of: dict[str, str] = {}
         policies: dict[str, FleetPolicy] = {}
@@ -57,14 +77,25 @@ class ActiveSet:
                     raise ValueError(msg)
                 agents[name] = definition
                 fleet_of[name] = fleet.name
+<<<<<<< HEAD
         if len(agents) > MAX_AGENTS:
             msg = f"fleets {', '.join(policies)} have {len(agents)} agents; at most {MAX_AGENTS} are active together: leave some out"
             raise ValueError(msg)
         return cls._build(agents, fleet_of, policies)
+=======
+            for name, workflow in fleet.workflows.items():
+                if name in workflows:
+                    owner = workflow_fleet_of[name]
+                    msg = f"workflow {name!r} is declared by fleets {owner!r} and {fleet.name!r}; rename one"
+                    raise ValueError(msg)
+                workflows[name] = workflow
+                workflow_fleet_of[name] = fleet.name
+        return cls._build(agents, fleet_of, policies, workflows, workflow_fleet_of)
+>>>>>>> wfrun
 
     @classmethod
     def from_records(
-        cls, manifest: Manifest, records: Mapping[str, AgentRecord]
+        cls, manifest: Manifest, records: Mapping[str, PartRecord]
     ) -> ActiveSet | None:
         """Build the set a manifest names from registry records by key; None while one of them is missing."""
         agents: dict[str, AgentDefinition] = {}
@@ -75,10 +106,18 @@ class ActiveSet:
                 return None
             agents[name] = AgentDefinition.model_validate(record.definition)
             fleet_of[name] = record.fleet
+        workflows: dict[str, WorkflowDefinition] = {}
+        workflow_fleet_of: dict[str, str] = {}
+        for name, digest in manifest.workflows.items():
+            record = records.get(f"{WORKFLOW_PREFIX}{name}@{digest}")
+            if record is None:
+                return None
+            workflows[name] = WorkflowDefinition.model_validate(record.definition)
+            workflow_fleet_of[name] = record.fleet
         policies = {
             name: FleetPolicy.model_validate(policy) for name, policy in manifest.fleets.items()
         }
-        return cls(manifest.digest, agents, fleet_of, policies)
+        return cls(manifest.digest, agents, fleet_of, policies, workflows, workflow_fleet_of)
 
     @classmethod
     def _build(
@@ -86,32 +125,38 @@ class ActiveSet:
         agents: dict[str, AgentDefinition],
         fleet_of: dict[str, str],
         policies: dict[str, FleetPolicy],
+        workflows: dict[str, WorkflowDefinition],
+        workflow_fleet_of: dict[str, str],
     ) -> ActiveSet:
         digest = Manifest.digest_of(
             {name: definition.digest for name, definition in agents.items()},
             {name: policy.as_json() for name, policy in policies.items()},
+            {name: workflow.digest for name, workflow in workflows.items()},
         )
-        return cls(digest, agents, fleet_of, policies)
+        return cls(digest, agents, fleet_of, policies, workflows, workflow_fleet_of)
 
     def with_fleet(self, fleet: Fleet) -> ActiveSet:
-        """Return the set after `agents apply`: `fleet`'s agents upserted, its policy replaced.
+        """Return the set after `agents apply`: `fleet`'s agents and workflows upserted, its policy replaced.
 
         Raises:
-            ValueError: an agent of `fleet` already belongs to another fleet, or there would be too many.
+            ValueError: an agent or workflow of `fleet` already belongs to another fleet, or there would be too many.
         """
         together = len({*self.agents, *fleet.agents})
         if together > MAX_AGENTS:
             msg = f"with fleet {fleet.name!r} {together} agents would be active; at most {MAX_AGENTS} are, so remove some first"
             raise ValueError(msg)
-        for name in fleet.agents:
-            owner = self.fleet_of.get(name, fleet.name)
-            if owner != fleet.name:
-                msg = f"agent {name!r} belongs to fleet {owner!r}; rename it in {fleet.name!r} or remove it there first"
-                raise ValueError(msg)
+        together = len({*self.workflows, *fleet.workflows})
+        if together > MAX_WORKFLOWS:
+            msg = f"with fleet {fleet.name!r} {together} workflows would be active; at most {MAX_WORKFLOWS} are, so remove some first"
+            raise ValueError(msg)
+        _refuse_foreign("agent", fleet.agents, self.fleet_of, fleet.name)
+        _refuse_foreign("workflow", fleet.workflows, self.workflow_fleet_of, fleet.name)
         return self._build(
             {**self.agents, **fleet.agents},
             {**self.fleet_of, **dict.fromkeys(fleet.agents, fleet.name)},
             {**self.policies, fleet.name: fleet.policy},
+            {**self.workflows, **fleet.workflows},
+            {**self.workflow_fleet_of, **dict.fromkeys(fleet.workflows, fleet.name)},
         )
 
     def without(self, agent: str) -> ActiveSet:
@@ -119,24 +164,71 @@ class ActiveSet:
 
         Raises:
             KeyError: no such agent.
+            ValueError: a workflow has it do a step.
         """
         fleet_of = {name: fleet for name, fleet in self.fleet_of.items() if name != agent}
         if len(fleet_of) == len(self.fleet_of):
             raise KeyError(agent)
+        using = [name for name, workflow in self.workflows.items() if agent in workflow.agents]
+        if using:
+            msg = (
+                f"workflow {using[0]!r} has {agent!r} do a step; delete the workflow's file and `apply --prune` first, "
+                "or give the step to another agent"
+            )
+            raise ValueError(msg)
         left = set(fleet_of.values())
         return self._build(
             {name: definition for name, definition in self.agents.items() if name != agent},
             fleet_of,
             {name: policy for name, policy in self.policies.items() if name in left},
+            dict(self.workflows),
+            dict(self.workflow_fleet_of),
+        )
+
+    def without_workflow(self, workflow: str) -> ActiveSet:
+        """Return the set without a workflow; runs that have begun end under the version they began with.
+
+        Raises:
+            KeyError: no such workflow.
+        """
+        if workflow not in self.workflows:
+            raise KeyError(workflow)
+        return self._build(
+            dict(self.agents),
+            dict(self.fleet_of),
+            dict(self.policies),
+            {name: one for name, one in self.workflows.items() if name != workflow},
+            {name: fleet for name, fleet in self.workflow_fleet_of.items() if name != workflow},
         )
 
     def with_policies(self, policies: Mapping[str, FleetPolicy]) -> ActiveSet:
         """Return the set with exactly these policies; every agent's fleet must be among them."""
-        return self._build(dict(self.agents), dict(self.fleet_of), dict(policies))
+        return self._build(
+            dict(self.agents),
+            dict(self.fleet_of),
+            dict(policies),
+            dict(self.workflows),
+            dict(self.workflow_fleet_of),
+        )
 
-    def records(self, applied_at: datetime) -> tuple[tuple[AgentRecord, ...], Manifest]:
+    def fleets(self) -> tuple[Fleet, ...]:
+        """Return the fleets that the set is of, in the order of their policies."""
+        return tuple(
+            Fleet(
+                policy,
+                {one: agent for one, agent in self.agents.items() if self.fleet_of[one] == name},
+                {
+                    one: workflow
+                    for one, workflow in self.workflows.items()
+                    if self.workflow_fleet_of[one] == name
+                },
+            )
+            for name, policy in self.policies.items()
+        )
+
+    def records(self, applied_at: datetime) -> tuple[tuple[PartRecord, ...], Manifest]:
         """Return what goes to `agent_registry`: the definitions first, the manifest last."""
-        records = tuple(
+        agents = tuple(
             AgentRecord(
                 name=name,
                 digest=definition.digest,
@@ -145,10 +237,30 @@ class ActiveSet:
             )
             for name, definition in self.agents.items()
         )
+        workflows = tuple(
+            WorkflowRecord(
+                name=name,
+                digest=workflow.digest,
+                fleet=self.workflow_fleet_of[name],
+                definition=workflow.as_json(),
+            )
+            for name, workflow in self.workflows.items()
+        )
         manifest = Manifest(
             digest=self.digest,
-            agents={record.name: record.digest for record in records},
+            agents={record.name: record.digest for record in agents},
+            workflows={record.name: record.digest for record in workflows},
             fleets={name: policy.as_json() for name, policy in self.policies.items()},
             applied_at=applied_at,
         )
-        return records, manifest
+        return (*agents, *workflows), manifest
+
+
+def _refuse_foreign(
+    kind: str, names: Iterable[str], fleet_of: Mapping[str, str], fleet: str
+) -> None:
+    for name in names:
+        owner = fleet_of.get(name, fleet)
+        if owner != fleet:
+            msg = f"{kind} {name!r} belongs to fleet {owner!r}; rename it in {fleet!r} or remove it there first"
+            raise ValueError(msg)

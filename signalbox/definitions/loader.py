@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from signalbox.definitions.fleet import MAX_AGENTS, Fleet
+from signalbox.definitions.fleet import MAX_AGENTS, MAX_WORKFLOWS, Fleet
 from signalbox.definitions.shared_schemas import SharedSchemaError, inline
 from signalbox.definitions.specs import AgentDefinition, FleetFile
+from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.definitions.yaml_file import YamlFile
 from signalbox.errors import DefinitionError
 
 FLEET_FILE: Final = "fleet.yaml"
+WORKFLOWS_FOLDER: Final = "workflows"
+
+D = TypeVar("D", AgentDefinition, WorkflowDefinition)
+Read = Callable[[YamlFile, Mapping[str, Any]], D]
 
 
 @dataclass(frozen=True, slots=True)
 class FleetFolder:
-    """A fleet as it stands in its folder. `files` has the file of every agent by its name."""
+    """A fleet as it stands in its folder. `files` has the file of every agent by its name, `workflow_files` of every workflow."""
 
     fleet: Fleet
     head: FleetFile
     head_file: YamlFile
     files: Mapping[str, YamlFile]
+    workflow_files: Mapping[str, YamlFile] = field(default_factory=dict)
 
 
 def load_fleet(folder: Path) -> Fleet:
-    """Load `folder/fleet.yaml` and every other `*.yaml` beside it.
+    """Load `folder/fleet.yaml`, every other `*.yaml` beside it, and the workflows in `folder/workflows`.
+
+    Whether the workflows can run is another question: `signalbox.workflows.loading` asks it.
 
     Raises:
         DefinitionError: at the first file and place that is wrong.
@@ -42,25 +50,31 @@ def open_fleet(folder: Path) -> FleetFolder:
         DefinitionError: at the first file and place that is wrong.
     """
     head_file, head = _head(folder)
-    paths = agent_paths(folder)
-    agents: dict[str, AgentDefinition] = {}
-    files: dict[str, YamlFile] = {}
-    for path in paths:
-        file = YamlFile.read(path)
-        definition = _agent(file, head.schemas)
-        if definition.name in agents:
-            raise file.error(
-                ("name",),
-                f"agent {definition.name!r} is also declared in {files[definition.name].path}",
-                "names are unique; rename one",
-            )
-        agents[definition.name] = definition
-        files[definition.name] = file
+    agents, files = _unique(agent_paths(folder), _agent, head.schemas, "agent")
     if not agents:
         raise head_file.error(
             (), "the fleet has no agents", "add one YAML file per agent beside it"
         )
-    return FleetFolder(Fleet(head.policy_alone(), agents), head, head_file, files)
+    workflows, workflow_files = _unique(workflow_paths(folder), _workflow, head.schemas, "workflow")
+    fleet = Fleet(head.policy_alone(), agents, workflows)
+    return FleetFolder(fleet, head, head_file, files, workflow_files)
+
+
+def _unique(
+    paths: Sequence[Path], read: Read[D], shared: Mapping[str, Any], kind: str
+) -> tuple[dict[str, D], dict[str, YamlFile]]:
+    found: dict[str, D] = {}
+    files: dict[str, YamlFile] = {}
+    for path in paths:
+        file = YamlFile.read(path)
+        definition = read(file, shared)
+        name = definition.name
+        if name in found:
+            problem = f"{kind} {name!r} is also declared in {files[name].path}"
+            raise file.error(("name",), problem, "names are unique; rename one")
+        found[name] = definition
+        files[name] = file
+    return found, files
 
 
 def agent_paths(folder: Path) -> list[Path]:
@@ -81,6 +95,20 @@ def agent_paths(folder: Path) -> list[Path]:
     return paths
 
 
+def workflow_paths(folder: Path) -> list[Path]:
+    """Return the files of a fleet's workflows.
+
+    Raises:
+        DefinitionError: there are more than can be active together.
+    """
+    paths = sorted((folder / WORKFLOWS_FOLDER).glob("*.yaml"))
+    if len(paths) > MAX_WORKFLOWS:
+        problem = f"{len(paths)} workflows in this folder"
+        hint = f"at most {MAX_WORKFLOWS} are active together"
+        raise DefinitionError(folder / WORKFLOWS_FOLDER, 1, 1, problem, hint)
+    return paths
+
+
 def load_agent(path: Path) -> AgentDefinition:
     """Load one agent definition; schemas it shares are looked up in `fleet.yaml` beside it.
 
@@ -96,12 +124,13 @@ def problems_in(folder: Path) -> list[DefinitionError]:
     found: list[DefinitionError] = []
     try:
         shared = _head(folder)[1].schemas
-        paths = agent_paths(folder)
+        agents, workflows = agent_paths(folder), workflow_paths(folder)
     except DefinitionError as error:
         return [error]
-    for path in paths:
+    for path in (*agents, *workflows):
         try:
-            _agent(YamlFile.read(path), shared)
+            file = YamlFile.read(path)
+            _workflow(file, shared) if path in workflows else _agent(file, shared)
         except DefinitionError as error:
             found.append(error)
     if not found:
@@ -127,8 +156,15 @@ def _head(folder: Path) -> tuple[YamlFile, FleetFile]:
 
 
 def _agent(file: YamlFile, shared: Mapping[str, Any]) -> AgentDefinition:
+    return file.validated(AgentDefinition, _inlined(file, shared))
+
+
+def _workflow(file: YamlFile, shared: Mapping[str, Any]) -> WorkflowDefinition:
+    return file.validated(WorkflowDefinition, _inlined(file, shared))
+
+
+def _inlined(file: YamlFile, shared: Mapping[str, Any]) -> Any:
     try:
-        plain = inline(file.plain, shared)
+        return inline(file.plain, shared)
     except SharedSchemaError as error:
         raise file.error(error.path, str(error), error.hint) from None
-    return file.validated(AgentDefinition, plain)

@@ -12,9 +12,9 @@ from typing import Self
 
 from signalbox.contracts.registry import (
     MANIFEST_KEY,
-    AgentRecord,
     BacklogPolicy,
     Manifest,
+    PartRecord,
     Retirement,
 )
 from signalbox.definitions.fleet import ActiveSet
@@ -76,8 +76,8 @@ class RegistryState:
         return type(self)(self.active, {**self.retired, name: changed})
 
     def records_since(
-        self, before: RegistryState, known: Mapping[str, AgentRecord], applied_at: datetime
-    ) -> tuple[tuple[str, AgentRecord | Retirement | Manifest | None], ...]:
+        self, before: RegistryState, known: Mapping[str, PartRecord], applied_at: datetime
+    ) -> tuple[tuple[str, PartRecord | Retirement | Manifest | None], ...]:
         """Return what goes to the topic so that readers of `before` see this: keys with records, None is a tombstone.
 
         Args:
@@ -87,7 +87,7 @@ class RegistryState:
         """
         definitions, manifest = self.active.records(applied_at)
         missing = [record for record in definitions if known.get(record.key) != record]
-        changes: list[tuple[str, AgentRecord | Retirement | Manifest | None]] = [
+        changes: list[tuple[str, PartRecord | Retirement | Manifest | None]] = [
             (record.key, record) for record in missing
         ]
         changes += [

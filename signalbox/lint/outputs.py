@@ -16,7 +16,8 @@ def outputs(subject: Subject) -> Iterator[Finding]:
     """Warn of answers after which the conversation ends as `none`, and of completing types that nobody answers with."""
     completing = {kind for one in subject.folders for kind in one.fleet.policy.completes_on}
     for name, agent in subject.agents.items():
-        if agent.output.type in completing or subject.flow[name]:
+        is_used = agent.output.type in completing or name in subject.in_workflows
+        if is_used or subject.flow[name]:
             continue
         barred = subject.fits[name]
         why = (

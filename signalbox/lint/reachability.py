@@ -2,6 +2,7 @@
 
 What comes from outside is not known to a definition, so `entries` in fleet.yaml may say it. Without them an agent is taken for
 one that outside speaks to, unless its input accepts all that some other agent answers, so that it is plainly made for that one.
+Whoever a workflow gives tasks to is reached by it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def _reached(subject: Subject) -> set[str]:
 
 
 def _is_entry(subject: Subject, name: str) -> bool:
+    if name in subject.in_workflows:
+        return True
     declared = subject.folder_of(name).head.entries
     if declared is not None:
         return name in declared

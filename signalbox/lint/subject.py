@@ -10,6 +10,7 @@ from itertools import combinations
 from signalbox.definitions.contract import schema_digest
 from signalbox.definitions.loader import FleetFolder
 from signalbox.definitions.specs import AgentDefinition
+from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.definitions.yaml_file import YamlFile
 from signalbox.lint.finding import Finding, Level
 from signalbox.lint.value_sets import ValueSet
@@ -24,6 +25,12 @@ class Subject:
             name: agent for folder in folders for name, agent in folder.fleet.agents.items()
         }
         self._files = {name: file for folder in folders for name, file in folder.files.items()}
+        self.workflows: Mapping[str, WorkflowDefinition] = {
+            name: one for folder in folders for name, one in folder.fleet.workflows.items()
+        }
+        self._workflow_files = {
+            name: file for folder in folders for name, file in folder.workflow_files.items()
+        }
         self._folder_of = {name: folder for folder in folders for name in folder.files}
         self._inputs: dict[str, ValueSet] = {}
         self._outputs: dict[str, ValueSet] = {}
@@ -34,6 +41,12 @@ class Subject:
     ) -> Finding:
         """Return a finding at a place in the file of `agent`."""
         return _finding(self._files[agent], rule, level, loc, what, remedy)
+
+    def finding_in_workflow(
+        self, rule: str, level: Level, name: str, loc: Sequence[str | int], what: str, remedy: str
+    ) -> Finding:
+        """Return a finding at a place in the file of a workflow."""
+        return _finding(self._workflow_files[name], rule, level, loc, what, remedy)
 
     def finding_in_fleet(
         self,
@@ -46,6 +59,15 @@ class Subject:
     ) -> Finding:
         """Return a finding at a place in a `fleet.yaml`."""
         return _finding(folder.head_file, rule, level, loc, what, remedy)
+
+    @cached_property
+    def in_workflows(self) -> frozenset[str]:
+        """The agents that a workflow gives tasks to; what they answer goes to the workflow."""
+        return frozenset().union(*(workflow.agents for workflow in self.workflows.values()))
+
+    def accepts(self, schema: dict[str, object]) -> ValueSet:
+        """Return what `schema` accepts."""
+        return self._set(schema)
 
     def folder_of(self, agent: str) -> FleetFolder:
         """Return the fleet that `agent` is of."""

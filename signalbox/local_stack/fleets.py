@@ -8,11 +8,11 @@ from pathlib import Path
 from connectors.broker import Broker
 from connectors.registry import change_registry
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.loader import load_fleet
 from signalbox.definitions.registry_state import RegistryState
 from signalbox.errors import ConfigurationError
 from signalbox.local_stack.layout import PROJECT_ROOT
 from signalbox.settings import Settings
+from signalbox.workflows.loading import load_fleet
 
 
 def load_fleets(settings: Settings, root: Path = PROJECT_ROOT) -> ActiveSet:
@@ -37,7 +37,7 @@ def apply_fleets(broker: Broker, settings: Settings, loaded: ActiveSet) -> Activ
     moment = datetime.now(UTC)
 
     def replaced(state: RegistryState) -> RegistryState:
-        active = _joined([*_kept(state.active, loaded), *_fleets(loaded)])
+        active = _joined([*_kept(state.active, loaded), *loaded.fleets()])
         return state.activated(active, removed_at=moment)
 
     change = change_registry(broker, replaced, topic_prefix=prefix, applied_at=moment)
@@ -66,18 +66,4 @@ def _joined(fleets: list[Fleet]) -> ActiveSet:
 
 
 def _kept(before: ActiveSet, loaded: ActiveSet) -> list[Fleet]:
-    return [fleet for fleet in _fleets(before) if fleet.name not in loaded.policies]
-
-
-def _fleets(active: ActiveSet) -> list[Fleet]:
-    return [
-        Fleet(
-            policy,
-            {
-                agent: definition
-                for agent, definition in active.agents.items()
-                if active.fleet_of[agent] == name
-            },
-        )
-        for name, policy in active.policies.items()
-    ]
+    return [fleet for fleet in before.fleets() if fleet.name not in loaded.policies]

@@ -10,7 +10,8 @@ from signalbox.definitions.fleet import ActiveSet, Fleet
 def with_candidates(active: ActiveSet | None, candidates: Sequence[Fleet]) -> ActiveSet:
     """Return `active` with `candidates` in place of the fleets of their names; other fleets stay as they are.
 
-    An agent that a candidate declares is the candidate's, whoever had it; a fleet that is left without agents goes.
+    An agent or workflow that a candidate declares is the candidate's, whoever had it; a fleet that is left without agents goes,
+    and so does a workflow that is left without one of its agents.
 
     Raises:
         ValueError: two candidates declare the same agent, or are of one name.
@@ -22,18 +23,24 @@ def with_candidates(active: ActiveSet | None, candidates: Sequence[Fleet]) -> Ac
         raise ValueError(msg)
     declared = {agent for fleet in candidates for agent in fleet.agents}
     kept = {fleet.name: fleet for fleet in candidates}
-    ordered = [kept.pop(fleet.name, fleet) for fleet in _fleets(active, declared, set(names))]
+    declared_workflows = {name for fleet in candidates for name in fleet.workflows}
+    before = _fleets(active, declared, declared_workflows, set(names))
+    ordered = [kept.pop(fleet.name, fleet) for fleet in before]
     return ActiveSet.of([*ordered, *kept.values()])
 
 
-def _fleets(active: ActiveSet | None, declared: set[str], replaced: set[str]) -> Iterable[Fleet]:
-    if active is None:
-        return
-    for name, policy in active.policies.items():
-        agents = {
-            agent: definition
-            for agent, definition in active.agents.items()
-            if active.fleet_of[agent] == name and agent not in declared
+def _fleets(
+    active: ActiveSet | None,
+    declared: set[str],
+    declared_workflows: set[str],
+    replaced: set[str],
+) -> Iterable[Fleet]:
+    for fleet in () if active is None else active.fleets():
+        agents = {name: one for name, one in fleet.agents.items() if name not in declared}
+        workflows = {
+            name: one
+            for name, one in fleet.workflows.items()
+            if name not in declared_workflows and one.agents <= agents.keys()
         }
-        if agents or name in replaced:
-            yield Fleet(policy, agents)
+        if agents or fleet.name in replaced:
+            yield Fleet(fleet.policy, agents, workflows)

@@ -21,6 +21,8 @@ from signalbox.routing.decide import decide, target_problem
 from signalbox.routing.state import OpenDispatch, Resolution, Waiting
 from signalbox.routing.ticks import MessageArrived, Origin
 from signalbox.routing.turn import Turn
+from signalbox.routing.workflow.answers import replied, task_seconds_of
+from signalbox.routing.workflow.approval import resolve as resolve_approval
 
 _ONLY_AGENTS_SEND = frozenset({TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED})
 
@@ -53,12 +55,16 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
         turn.dead_letter(message, "late", detail, origin=origin)
         return
     turn.mark_seen(message.id)
+    run = turn.state.workflow
+    step_id = None if run is None else run.step_of(task_id)
     if message.type == TASK_STATUS:
-        _extend(turn, task_id, dispatch)
+        _extend(turn, task_id, dispatch, step_id)
         return
-    remaining = {key: value for key, value in turn.state.open.items() if key != task_id}
-    turn.evolve(open=remaining, tokens=turn.state.tokens + message.tokensused)
-    if message.type == TASK_FAILED:
+    turn.close_task(task_id)
+    turn.evolve(tokens=turn.state.tokens + message.tokensused)
+    if step_id is not None:
+        replied(turn, step_id, agent, message)
+    elif message.type == TASK_FAILED:
         turn.judge(
             "failed",
             f"{agent}: {message.data.get('detail') or message.data.get('reason') or 'failed'}",
@@ -72,9 +78,10 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
         _take(turn, message, agent, origin)
 
 
-def _extend(turn: Turn, task_id: str, dispatch: OpenDispatch) -> None:
+def _extend(turn: Turn, task_id: str, dispatch: OpenDispatch, step_id: str | None) -> None:
     """A sign of life moves the task's deadline, never past the episode's."""
-    seconds = turn.policy.budgets.task_seconds
+    own = None if step_id is None else task_seconds_of(turn, step_id)
+    seconds = own or turn.policy.budgets.task_seconds
     deadline_ms = min(turn.state.deadline_ms, turn.now_ms + int(seconds * 1000))
     turn.evolve(open={**turn.state.open, task_id: OpenDispatch(dispatch.agent, deadline_ms)})
 
@@ -139,7 +146,13 @@ def _wait(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> 
 
 
 def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
-    """Take a person's decision; it is carried out when the parked message is at hand (Resume)."""
+    """Take a person's decision; it is carried out when the parked message is at hand (Resume).
+
+    One with a token is about a workflow's step.
+    """
+    if "token" in message.data:
+        resolve_approval(turn, message, origin)
+        return
     in_flight = turn.state.in_flight
     agent = message.data.get("agent")
     rules = turn.rulebook.current

@@ -85,6 +85,28 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreResult:
+    """Keep `message` under `sequence` among the results of the conversation's workflow: read by number, never looked through."""
+
+    sequence: int
+    message: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class DropResults:
+    """Forget the results kept under `sequences`: the workflow's episode is over."""
+
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Fetch the results under `sequences` and reduce Recalled with them, at once, before any other tick of this conversation."""
+
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """Add one to the metric `name` (see metric_names.py)."""
 
@@ -101,5 +123,8 @@ Command = (
     | StorePending
     | DropPending
     | Resume
+    | StoreResult
+    | DropResults
+    | Recall
     | Count
 )

@@ -1,4 +1,4 @@
-"""Decide one message: explicit target, contracts, model, person; then the guards, then a dispatch per slot.
+"""Decide one message: explicit target, workflow, contracts, model, person; then the guards, then a dispatch per slot.
 
 Called with a message that is admitted and whose turn it is. `sequence` is its number in durable state, None when it was
 never kept (the contract path touches only the conversation's own blob).
@@ -10,16 +10,17 @@ from collections.abc import Collection
 from typing import Any
 
 from signalbox.contracts.decision import NONE, DecisionPath
-from signalbox.contracts.envelope import ORCHESTRATOR, TASK_ASSIGNED, Envelope
-from signalbox.contracts.ids import ROUTE_SLOT, data_digest, dispatch_id
-from signalbox.contracts.record import from_epoch_ms
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.ids import ROUTE_SLOT, data_digest
 from signalbox.routing.candidates import MAX_LISTED, Weighed, handoffs_of, weigh, why_none
-from signalbox.routing.commands import AskModel, Dispatch
+from signalbox.routing.commands import AskModel
 from signalbox.routing.guards import check_dispatch, step_key
 from signalbox.routing.prompt import routing_request
 from signalbox.routing.rules import Rules
-from signalbox.routing.state import InFlight, OpenDispatch
+from signalbox.routing.send_task import send_task
+from signalbox.routing.state import InFlight
 from signalbox.routing.turn import Turn
+from signalbox.routing.workflow.start import start, starting, why_not_started
 
 
 def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int | None) -> None:
@@ -28,15 +29,22 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
     if message.target is not None:
         _decide_explicit(turn, message, rules, sender=sender, sequence=sequence)
         return
+    started = starting(message, rules) if sender is None else None
+    if started is not None:
+        start(turn, message, started, sequence)
+        return
     candidates = weigh(message.data, rules, handoffs_of(sender, turn.rulebook))
     names = candidates.accepted
     if not names:
+        reason = why_none(candidates)
+        if sender is None:
+            reason += why_not_started(message, rules)
         conclude_none(
             turn,
             message,
             candidates,
             path="contract",
-            reason=why_none(candidates),
+            reason=reason,
             sender=sender,
             sequence=sequence,
         )
@@ -146,6 +154,10 @@ def conclude(
     fleet = turn.state.fleet or rules.agents[agent].fleet
     budgets = rules.policy_of(fleet).budgets
     stop = check_dispatch(turn.state, agent, digest, budgets)
+    if stop is not None and turn.state.workflow is not None:
+        # Only this branch ends: the workflow beside it has something to finish, or to undo.
+        turn.judge(stop.status, stop.detail)
+        return False
     if stop is not None:
         turn.end_episode(stop.status, stop.detail)
         return False
@@ -153,10 +165,17 @@ def conclude(
         # The first dispatch says whose conversation this is, and so which time budget it has.
         deadline_ms = turn.now_ms + int(budgets.seconds * 1000)
         turn.evolve(fleet=fleet, deadline_ms=deadline_ms)
+    turn.evolve(last_step=step_key(agent, digest))
     # The task says what decided it: of a question that was open when definitions changed, the version that asked.
-    decided_by = more.get("definitions", rules.digest)
-    seconds = budgets.task_seconds
-    _dispatch(turn, message, agent, slot, digest, task_seconds=seconds, definitions=decided_by)
+    send_task(
+        turn,
+        message,
+        agent,
+        slot,
+        message.data,
+        task_seconds=budgets.task_seconds,
+        definitions=more.get("definitions", rules.digest),
+    )
     return True
 
 
@@ -215,41 +234,3 @@ def _decide_explicit(
             slot=f"target:{number}",
         ):
             return
-
-
-def _dispatch(
-    turn: Turn,
-    message: Envelope,
-    agent: str,
-    slot: str,
-    digest: str,
-    *,
-    task_seconds: float,
-    definitions: str,
-) -> None:
-    state = turn.state
-    deadline_ms = min(state.deadline_ms, turn.now_ms + int(task_seconds * 1000))
-    task = Envelope(
-        **(message.model_extra or {}),
-        id=dispatch_id(message.id, slot),
-        source=ORCHESTRATOR,
-        type=TASK_ASSIGNED,
-        time=from_epoch_ms(turn.now_ms),
-        subject=state.id,
-        correlationid=message.correlationid or message.id,
-        causationid=message.id,
-        traceparent=message.traceparent,
-        priority=message.priority,
-        target=agent,
-        hop=state.hops + 1,
-        definitions=definitions,
-        deadline=from_epoch_ms(deadline_ms),
-        data=message.data,
-    )
-    turn.evolve(
-        hops=state.hops + 1,
-        last_agent=agent,
-        last_step=step_key(agent, digest),
-        open={**state.open, task.id: OpenDispatch(agent, deadline_ms)},
-    )
-    turn.emit(Dispatch(agent, task))

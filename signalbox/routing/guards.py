@@ -29,6 +29,11 @@ def check_dispatch(state: Conversation, agent: str, digest: str, budgets: Budget
     """Return why `agent` must not get data with `digest` now; None when it may."""
     if state.last_step == step_key(agent, digest):
         return Stop("loop", f"the same data went to {agent} twice in a row")
+    return check_budgets(state, agent, budgets)
+
+
+def check_budgets(state: Conversation, agent: str, budgets: Budgets) -> Stop | None:
+    """Return why the episode has nothing left to spend on `agent`; a workflow's retry may give it the same data again."""
     if state.hops >= budgets.hops:
         return Stop(
             "hop_budget", f"{state.hops} of {budgets.hops} hops are spent; {agent} would be next"

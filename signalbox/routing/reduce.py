@@ -27,10 +27,17 @@ from signalbox.routing.ticks import (
     MessageReady,
     ModelAnswered,
     ModelFailed,
+    Recalled,
     Tick,
     TimePassed,
+    WorkflowCrashed,
 )
 from signalbox.routing.turn import Turn
+from signalbox.routing.workflow import approval
+from signalbox.routing.workflow.answers import silent
+from signalbox.routing.workflow.clock import out_of_time, stop_if_late
+from signalbox.routing.workflow.failure import give_up
+from signalbox.routing.workflow.going_on import go_on
 
 
 def reduce(
@@ -58,10 +65,15 @@ def reduce(
             _crashed(turn, tick)
         case TimePassed():
             _time_passed(turn)
+        case Recalled(messages):
+            turn.at_hand |= messages
+        case WorkflowCrashed(detail):
+            _workflow_crashed(turn, detail)
         case DefinitionsReady():
             pass
         case _:
             assert_never(tick)
+    go_on(turn)
     turn.settle()
     return turn.state, tuple(turn.commands)
 
@@ -198,23 +210,36 @@ def _crashed(turn: Turn, tick: DecisionCrashed) -> None:
         turn.judge("failed", detail)
 
 
+def _workflow_crashed(turn: Turn, detail: str) -> None:
+    """Our own mistake costs one run, not the job."""
+    if turn.state.workflow is not None:
+        give_up(turn, f"the orchestrator could not go on with it: {detail}")
+
+
 def _time_passed(turn: Turn) -> None:
     state = turn.state
     if not state.is_open:
         return
-    if turn.now_ms >= state.deadline_ms:
+    approval.time_passed(turn)
+    stop_if_late(turn)
+    if turn.now_ms >= turn.state.deadline_ms and not out_of_time(turn):
         seconds = (turn.now_ms - state.started_at_ms) / 1000
-        turn.end_episode("expired", f"not finished after {seconds:.0f} s, the fleet's time budget")
+        detail = f"not finished after {seconds:.0f} s, the fleet's time budget"
+        turn.end_episode("expired", turn.state.verdict_detail or detail)
         return
     in_flight = state.in_flight
     if in_flight and in_flight.phase == "parked" and turn.now_ms >= in_flight.review_deadline_ms:
         turn.release(in_flight.sequence)
         turn.judge("none", "nobody decided before the review's deadline")
-    for task_id, dispatch in state.open.items():
+    for task_id, dispatch in turn.state.open.items():
         if turn.now_ms >= dispatch.deadline_ms:
-            left = {key: value for key, value in turn.state.open.items() if key != task_id}
-            turn.evolve(open=left)
-            turn.judge("expired", f"{dispatch.agent} did not answer {task_id} in time")
+            turn.close_task(task_id)
+            run = turn.state.workflow
+            step_id = None if run is None else run.step_of(task_id)
+            if step_id is not None:
+                silent(turn, step_id, dispatch)
+            else:
+                turn.judge("expired", f"{dispatch.agent} did not answer {task_id} in time")
 
 
 def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None:

@@ -10,6 +10,7 @@ from signalbox.definitions.contract import Contract
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from signalbox.routing.pool import Pool
+from signalbox.workflows.compiled import CompiledWorkflow
 
 KEPT_VERSIONS: Final = 3
 
@@ -49,10 +50,15 @@ class Rules:
     policies: Mapping[str, FleetPolicy]
     completes_on: frozenset[str]
     engine: EnginePolicy
+    workflows: Mapping[str, CompiledWorkflow] = field(default_factory=dict)
 
     @classmethod
     def compile(cls, active: ActiveSet, engine: EnginePolicy) -> Self:
-        """Make `active` ready: its schemas were checked when the definitions were read."""
+        """Make `active` ready: its schemas were checked when the definitions were read.
+
+        Raises:
+            ValueError: a workflow cannot run: its order, a mapping, or an agent that is not in the set.
+        """
         return cls(
             digest=active.digest,
             agents={
@@ -65,6 +71,17 @@ class Rules:
                 kind for policy in active.policies.values() for kind in policy.completes_on
             ),
             engine=engine,
+            workflows=_compiled(active),
+        )
+
+    def started_by(self, kind: str) -> tuple[CompiledWorkflow, ...]:
+        """Return the workflows that a message of type `kind` may start, by name."""
+        if not self.workflows:
+            return ()
+        return tuple(
+            self.workflows[name]
+            for name in sorted(self.workflows)
+            if kind in self.workflows[name].definition.starts_on
         )
 
     def policy_of(self, fleet: str | None) -> FleetPolicy:
@@ -76,6 +93,17 @@ class Rules:
     def is_model_always(self, fleet: str | None) -> bool:
         """Say whether the model is asked even where one candidate is left."""
         return (self.engine.policy or self.policy_of(fleet).policy) == "model_always"
+
+
+def _compiled(active: ActiveSet) -> dict[str, CompiledWorkflow]:
+    for name, definition in active.workflows.items():
+        if unknown := sorted(definition.agents - active.agents.keys()):
+            msg = f"workflow {name!r} names {unknown[0]!r}, which is no active agent"
+            raise ValueError(msg)
+    return {
+        name: CompiledWorkflow.compile(definition, active.workflow_fleet_of[name])
+        for name, definition in active.workflows.items()
+    }
 
 
 NO_POLICY: Final = FleetPolicy(name="default")

@@ -19,12 +19,15 @@ from signalbox.routing.commands import (
     Count,
     Dispatch,
     DropPending,
+    DropResults,
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    Recall,
     RecordDecision,
     Resume,
     StorePending,
+    StoreResult,
 )
 from signalbox.routing.reduce import reduce
 from signalbox.routing.rules import Rulebook
@@ -36,6 +39,7 @@ from signalbox.routing.ticks import (
     ModelAnswered,
     ModelFailed,
     Origin,
+    Recalled,
     Tick,
     TimePassed,
 )
@@ -50,6 +54,7 @@ class Simulation:
     now_ms: int = 1_700_000_000_000
     blobs: dict[str, bytes] = field(default_factory=dict)
     pending: dict[tuple[str, int], Envelope] = field(default_factory=dict)
+    results: dict[tuple[str, int], Envelope] = field(default_factory=dict)
     questions: dict[str, AskModel] = field(default_factory=dict)
     dispatches: list[Dispatch] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -130,6 +135,14 @@ class Simulation:
             case Resume(sequence):
                 message = self.pending[conversation_id, sequence]
                 self._tick(conversation_id, MessageReady(sequence, message))
+            case StoreResult(sequence, message):
+                self.results[conversation_id, sequence] = message
+            case DropResults(sequences):
+                for sequence in sequences:
+                    del self.results[conversation_id, sequence]
+            case Recall(sequences):
+                found = {one: self.results.get((conversation_id, one)) for one in sequences}
+                self._tick(conversation_id, Recalled(found))
             case AskModel():
                 self.questions[conversation_id] = command
             case _:

@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, Self
 
 import orjson
 
-STATE_VERSION: Final = 2
+from signalbox.workflows.run import WorkflowRun
+
+STATE_VERSION: Final = 3
 SEEN_BYTES: Final = 8
 
 Phase = Literal["deciding", "parked"]
@@ -67,7 +69,7 @@ class Conversation:
     """Everything remembered of one conversation.
 
     `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
-    it is written once nothing is open, waiting or in flight.
+    it is written once nothing is open, waiting or in flight, and no workflow runs.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Conversation:
     in_flight: InFlight | None = None
     waiting: tuple[Waiting, ...] = ()
     open: Mapping[str, OpenDispatch] = field(default_factory=dict)
+    workflow: WorkflowRun | None = None
     seen: bytes = b""
 
     def next_deadline_ms(self) -> int | None:
@@ -95,6 +98,9 @@ class Conversation:
         due = [self.deadline_ms, *(dispatch.deadline_ms for dispatch in self.open.values())]
         if self.in_flight is not None and self.in_flight.review_deadline_ms:
             due.append(self.in_flight.review_deadline_ms)
+        run_due_ms = None if self.workflow is None else self.workflow.next_due_ms()
+        if run_due_ms is not None:
+            due.append(run_due_ms)
         return min(due)
 
     def postponed(self, by_ms: int) -> Self:
@@ -109,6 +115,7 @@ class Conversation:
                 task_id: OpenDispatch(dispatch.agent, dispatch.deadline_ms + by_ms)
                 for task_id, dispatch in self.open.items()
             },
+            workflow=None if self.workflow is None else self.workflow.postponed(by_ms),
         )
 
     def has_seen(self, hashed: bytes) -> bool:
@@ -134,6 +141,7 @@ class Conversation:
                 "in_flight": self.in_flight,
                 "waiting": self.waiting,
                 "open": self.open,
+                **({} if self.workflow is None else {"workflow": self.workflow.encoded()}),
             }
         )
         return b"\n".join((head, self.seen))
@@ -151,6 +159,7 @@ class Conversation:
             msg = f"conversation state has version {fields['v']}, this code reads up to {STATE_VERSION}; upgrade the job"
             raise ValueError(msg)
         in_flight = fields["in_flight"]
+        run = fields.get("workflow")  # version 2 had none
         return cls(
             **{name: fields[name] for name in _SCALARS},
             in_flight=None if in_flight is None else _in_flight(in_flight),
@@ -158,6 +167,7 @@ class Conversation:
             open={
                 task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
             },
+            workflow=None if run is None else WorkflowRun.decoded(run),
             seen=base64.b64decode(fields["seen"])
             if "seen" in fields
             else seen,  # version 1 had it inside
@@ -172,5 +182,5 @@ def _in_flight(fields: dict[str, Any]) -> InFlight:
 _SCALARS: Final = tuple(
     slot.name
     for slot in fields_of(Conversation)
-    if slot.name not in {"in_flight", "waiting", "open", "seen"}
+    if slot.name not in {"in_flight", "waiting", "open", "workflow", "seen"}
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from signalbox.contracts.chat import ChatAnswer
@@ -55,6 +56,20 @@ class ModelFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """A `Recall` command carried out: the workflow's messages by their number; None for one that state does not hold."""
+
+    messages: Mapping[int, Envelope | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCrashed:
+    """Our own code raised while a workflow's run went on: the run is given up, the job goes on."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionCrashed:
     """Our own code raised while reducing for `sequence`: the message becomes a dead letter, the job goes on."""
 
@@ -78,6 +93,8 @@ Tick = (
     | MessageReady
     | ModelAnswered
     | ModelFailed
+    | Recalled
+    | WorkflowCrashed
     | DecisionCrashed
     | TimePassed
     | DefinitionsReady

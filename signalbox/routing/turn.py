@@ -17,9 +17,11 @@ from signalbox.routing.candidates import Weighed
 from signalbox.routing.commands import (
     Command,
     DropPending,
+    DropResults,
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    Recall,
     RecordDecision,
     Resume,
     StorePending,
@@ -28,9 +30,11 @@ from signalbox.routing.rules import NO_POLICY, Rulebook
 from signalbox.routing.state import Conversation, InFlight
 from signalbox.routing.ticks import Origin
 from signalbox.topics import AGENT_MESSAGES
+from signalbox.workflows.run import WorkflowRun
 
-# What an episode's outcome says when its branches end differently: the gravest.
-_GRAVITY: Final[Mapping[str, int]] = {"none": 1, "completed": 2, "expired": 3, "failed": 3}
+# What an episode's outcome says when its branches end differently: the gravest. What is not here is graver than all that is.
+_GRAVITY: Final[Mapping[str, int]] = {"none": 1, "completed": 2}
+_GRAVEST: Final = 3
 
 
 class Turn:
@@ -41,6 +45,8 @@ class Turn:
         self.now_ms = now_ms
         self.rulebook = rulebook
         self.commands: list[Command] = []
+        self.at_hand: dict[int, Envelope | None] = {}
+        """What is known of the workflow's results without asking for it, by number; None is lost."""
 
     # ---- facts
 
@@ -55,6 +61,32 @@ class Turn:
         """Whether a further message must wait: one is in flight, others wait before it, or no definitions are active."""
         state = self.state
         return bool(state.in_flight or state.waiting) or self.rulebook.current is None
+
+    @property
+    def run(self) -> WorkflowRun:
+        """The workflow's run, where there is one."""
+        run = self.state.workflow
+        if run is None:
+            msg = "no workflow runs in this conversation"
+            raise RuntimeError(msg)
+        return run
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of the episode is open, waiting or in flight; a workflow apart."""
+        state = self.state
+        return state.is_open and not (
+            state.in_flight or state.waiting or state.open or self._goes_on
+        )
+
+    @property
+    def is_recalling(self) -> bool:
+        """Whether results were asked for, so that the workflow goes on when they are there."""
+        return any(isinstance(command, Recall) for command in self.commands)
+
+    @property
+    def _goes_on(self) -> bool:
+        return any(isinstance(command, Resume | Recall) for command in self.commands)
 
     # ---- changes
 
@@ -88,6 +120,11 @@ class Turn:
             open={},
         )
 
+    def close_task(self, task_id: str) -> None:
+        """Forget an open task: it was answered, or nobody waits for its answer any more."""
+        left = {key: value for key, value in self.state.open.items() if key != task_id}
+        self.evolve(open=left)
+
     def store(self, message: Envelope) -> int:
         """Keep `message` in durable state; return its sequence number."""
         sequence = self.state.next_sequence
@@ -105,10 +142,12 @@ class Turn:
 
     def judge(self, status: OutcomeStatus, detail: str) -> None:
         """Let a branch end with `status`; the outcome is written once nothing is open any more."""
-        if _GRAVITY[status] >= _GRAVITY.get(self.state.verdict or "", 0):
+        if _gravity(status) >= _gravity(self.state.verdict):
             self.evolve(verdict=status, verdict_detail=detail)
 
-    def end_episode(self, status: OutcomeStatus, detail: str) -> None:
+    def end_episode(
+        self, status: OutcomeStatus, detail: str, *, result: dict[str, Any] | None = None
+    ) -> None:
         """Write the outcome and close the episode. What was in flight is part of it; open dispatches become late."""
         state = self.state
         if state.in_flight is not None:
@@ -125,10 +164,20 @@ class Turn:
                     started_at=from_epoch_ms(state.started_at_ms),
                     ended_at=from_epoch_ms(self.now_ms),
                     detail=detail[:2000],
+                    result=result,
                 )
             )
         )
-        self.evolve(is_open=False, in_flight=None, open={}, verdict=None, verdict_detail="")
+        if state.workflow is not None:
+            self.emit(DropResults(state.workflow.kept))
+        self.evolve(
+            is_open=False,
+            in_flight=None,
+            open={},
+            workflow=None,
+            verdict=None,
+            verdict_detail="",
+        )
 
     def dead_letter(
         self,
@@ -171,12 +220,34 @@ class Turn:
         **more: Any,
     ) -> None:
         """Ask for the decision record. Where nobody was weighed it lists `agent` alone."""
+        self.record_as(
+            message.id,
+            slot=slot,
+            agent=agent,
+            path=path,
+            reason=reason,
+            candidates=candidates,
+            **more,
+        )
+
+    def record_as(
+        self,
+        message_id: str,
+        *,
+        slot: str,
+        agent: str,
+        path: DecisionPath,
+        reason: str,
+        candidates: Weighed | None = None,
+        **more: Any,
+    ) -> None:
+        """Ask for the decision record about a message of which the id alone is at hand."""
         rules = self.rulebook.current
         answer = more.pop("answer", None)
         self.emit(
             RecordDecision(
                 Decision(
-                    message_id=message.id,
+                    message_id=message_id,
                     slot=slot,
                     conversation_id=self.state.id,
                     hop=self.state.hops,
@@ -239,15 +310,17 @@ class Turn:
     def settle(self) -> None:
         """Close the turn: give the next waiting message its turn, or write the outcome when nothing is left to do."""
         state = self.state
-        if state.in_flight is not None or any(
-            isinstance(command, Resume) for command in self.commands
-        ):
+        if state.in_flight is not None or self._goes_on:
             return
         if state.waiting:
             if self.rulebook.current is not None:
                 self.emit(Resume(state.waiting[0].sequence))
-        elif state.is_open and not state.open:
+        elif state.is_open and not state.open and state.workflow is None:
             self.end_episode(state.verdict or "none", state.verdict_detail)  # type: ignore[arg-type]
+
+
+def _gravity(status: str | None) -> int:
+    return 0 if status is None else _GRAVITY.get(status, _GRAVEST)
 
 
 def _listed(candidates: Weighed | None, chosen: str | None = None) -> dict[str, Any]:

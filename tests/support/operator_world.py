@@ -23,7 +23,7 @@ from signalbox.routing.rules import Rulebook
 from signalbox.routing.ticks import Origin
 
 V = TypeVar("V")
-TTL_MS = 1_000_000
+TTL_MS = 8 * 24 * 3600 * 1000
 
 
 class FakeMap(Generic[V]):
@@ -104,6 +104,7 @@ class OperatorWorld:
         self.conversations: FakeMap[bytes] = FakeMap(lambda: self.shard)
         self.pending: FakeMap[bytes] = FakeMap(lambda: self.shard)
         self.deadlines: FakeMap[int] = FakeMap(lambda: self.shard)
+        self.results: FakeMap[bytes] = FakeMap(lambda: self.shard)
         self.rulebook = rulebook
         self._reduce = reduce
         self.rows: list[OutputRow] = []
@@ -113,7 +114,7 @@ class OperatorWorld:
         """Start again from keyed state alone, as after a restore."""
         self.calls = FakeCalls()
         self.router = Router(
-            KeyedStore(self.conversations, self.pending, self.deadlines),
+            KeyedStore(self.conversations, self.pending, self.deadlines, self.results),
             self.calls,
             TickReducer(self._reduce, Rows("test.")),
             count=self.counts.append,

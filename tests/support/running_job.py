@@ -103,6 +103,10 @@ class RunningJob:
             FleetPolicy.model_validate({"name": "test", "policy": policy}),
             {one.name: one for one in agents},
         )
+        self.apply_fleet(fleet)
+
+    def apply_fleet(self, fleet: Fleet) -> None:
+        """Make `fleet` the active set; the topics of its agents must be there."""
         broker = KafkaBroker(self._broker.bootstrap_servers)
         applied_at = datetime.now(UTC)
         publish(broker, ActiveSet.of([fleet]), topic_prefix=self._prefix, applied_at=applied_at)

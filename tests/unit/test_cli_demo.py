@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from signalbox.cli import session
 from signalbox.cli.demo import DEFINITIONS
 from signalbox.cli.demo_leads import Seed, in_proportion, load_seeds
-from signalbox.cli.demo_progress import REVIEW, Progress, percentile
+from signalbox.cli.demo_progress import REVIEW, Progress, percentile, unexpected
 from signalbox.cli.demo_run import run
 from signalbox.cli.demo_view import Surroundings, event_line, summary, table, trail
 from signalbox.cli.facts import Fact, facts_of
 from signalbox.cli.main import app
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.envelope import Envelope
+from signalbox.definitions.loader import load_fleet
 from signalbox.errors import UsageError
 from signalbox.local_stack import api
 from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
@@ -177,6 +178,33 @@ def test_demo_of_a_fleet_without_leads_is_misuse(tmp_path):
     """The message names the files that would make one."""
     with pytest.raises(UsageError, match=r"leads\.jsonl"):
         load_seeds(tmp_path, 1, run="r1", at=AT)
+
+
+def test_demo_of_orders_is_new_each_time_and_knows_how_each_order_must_end():
+    """Every order's id is its conversation's, its workflow takes it, and the file says what is to come of it."""
+    folder = DEFINITIONS / "orders"
+    order = load_fleet(folder).workflows["fulfil_order"].input.contract
+    seeds = load_seeds(folder / "demo", 10, run="r1", at=AT)
+
+    for seed in seeds:
+        data = json.loads(seed.value)["data"]
+        assert order.accepts(data)
+        assert data["order_id"] == seed.conversation
+    assert len({seed.conversation for seed in seeds}) == 10
+    assert {seed.expect for seed in seeds} == {"completed", "compensated", "failed"}
+
+
+def test_demo_says_which_conversation_ended_otherwise_than_its_file_says():
+    """What ended wrongly is named with what was expected; what has not ended, or has no expectation, is not."""
+    progress = Progress({"ada": "Ada", "bob": "Bob", "cyd": "Cyd"})
+    progress.rows["ada"].status, progress.rows["ada"].detail = "failed", "no card"
+    progress.rows["bob"].status = "none"
+    seeds = [
+        Seed(AGENT_MESSAGES, name, name, name, b"{}", {}, expect)
+        for name, expect in (("ada", "completed"), ("bob", None), ("cyd", "completed"))
+    ]
+
+    assert unexpected(seeds, progress) == ["ada ended as failed, completed was expected: no card"]
 
 
 def test_run_sends_every_seed_to_its_topic_and_stops_when_it_is_over():

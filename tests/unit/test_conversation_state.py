@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.routing.state import Conversation, OpenDispatch
+from signalbox.workflows.run import WorkflowRun
 
 
 @given(st.binary(max_size=200).map(lambda raw: raw[: len(raw) // 8 * 8]))
@@ -36,3 +37,23 @@ def test_state_of_a_newer_version_is_refused() -> None:
 
     with pytest.raises(ValueError, match="upgrade the job"):
         Conversation.decode(orjson.dumps({**head, "v": 99}) + b"\n")
+
+
+def test_state_of_version_2_is_read_without_a_workflow() -> None:
+    """A savepoint from before there were workflows goes on as it was."""
+    state = Conversation("c-1", hops=3, open={"t-1": OpenDispatch("alpha", 5)})
+    head, _, seen = state.encode().partition(b"\n")
+    old = orjson.dumps({**orjson.loads(head), "v": 2})
+
+    assert Conversation.decode(b"\n".join((old, seen))) == state
+
+
+def test_state_with_a_run_survives_the_blob() -> None:
+    """A run comes back step by step, and only what was touched takes room."""
+    run = WorkflowRun("work", "d1", "m-1", 4, not_undone=("z",)).with_step(
+        "a", status="running", task="t-1", due_ms=7
+    )
+    state = Conversation("c-1", workflow=run.rest("b", "done", "why", result=5))
+
+    assert Conversation.decode(state.encode()) == state
+    assert b"may_have_acted" not in state.encode()

@@ -377,3 +377,78 @@ def test_lint_of_an_invalid_definition_is_an_error_with_its_place(folder):
 
     assert result.exit_code == 1
     assert f"{folder}/first.yaml:1:" in result.stdout
+
+
+def write_workflow(folder: Path, name: str = "flow", **more: Any) -> None:
+    """A workflow that gives `last` what started it."""
+    (folder / "workflows").mkdir(exist_ok=True)
+    definition = {
+        "name": name,
+        "description": "Does it in order.",
+        "starts_on": ["text.given"],
+        "input": {"description": "A text.", "schema": keys("text")},
+        "steps": [{"id": "one", "agent": "last"}],
+        **more,
+    }
+    lines = [f"{key}: {json.dumps(value)}" for key, value in definition.items()]
+    (folder / "workflows" / f"{name}.yaml").write_text("\n".join(lines) + "\n")
+
+
+def test_an_agent_that_only_a_workflow_uses_is_reached_and_heard(folder):
+    """No message is routed to it and nobody takes its answer but the workflow: neither is a finding."""
+    (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done]\nentries: [last]\n")
+    write_agent(folder, "helper", keys("help"), keys("helped"))
+    assert set(rules(folder)) == {"unreachable", "dead-output"}
+
+    step = {"id": "one", "agent": "helper", "input": {"help": "{{ data.text }}"}}
+    write_workflow(folder, steps=[step])
+
+    assert found(folder) == []
+
+
+def test_a_value_that_may_be_missing_is_a_warning_at_its_place(folder):
+    """Of a step that may be skipped, or a field that a schema does not require; a default makes it right."""
+    write_agent(folder, "helper", keys("help"), keys("a", b={"type": "string"}))
+    ask = {"id": "ask", "agent": "helper", "input": {"help": 1}, "compensate": "none"}
+    tell = {"id": "tell", "agent": "last", "needs": ["ask"], "input": {"text": "{{ steps.ask.b }}"}}
+    write_workflow(folder, steps=[ask, tell])
+    (optional,) = (one for one in found(folder) if one.rule == "workflow-missing")
+    write_workflow(folder, steps=[{**ask, "when": "data.text == 'x'"}, tell])
+    (skipped,) = (one for one in found(folder) if one.rule == "workflow-missing")
+    default = {**tell, "input": {"text": "{{ steps.ask.b|default('') }}"}}
+    write_workflow(folder, steps=[ask, default])
+
+    assert "the output of helper does not require it" in optional.what
+    assert (optional.path.name, optional.line) == ("flow.yaml", 5)
+    assert "step 'ask' is done only when data.text == 'x'" in skipped.what
+    assert "workflow-missing" not in rules(folder)
+
+
+def test_two_workflows_that_one_message_may_start_are_a_warning(folder):
+    """The same type and data that both accept; inputs that are told apart are not."""
+    write_workflow(folder)
+    write_workflow(folder, "other")
+    assert rules(folder) == ["workflow-start"]
+
+    write_workflow(folder, "other", input={"description": "A number.", "schema": keys("number")},
+                   steps=[{"id": "one", "agent": "last", "input": {"text": 1}}])  # fmt: skip
+
+    assert rules(folder) == []
+
+
+def test_a_compensation_that_is_never_done_is_a_warning(folder):
+    """A workflow that does not compensate, and a step that says how."""
+    step = {"id": "one", "agent": "last", "compensate": {"agent": "last", "input": {"text": 1}}}
+    write_workflow(folder, steps=[step], on_failure="fail")
+
+    assert rules(folder) == ["workflow-undo"]
+
+
+def test_a_workflow_that_cannot_run_is_invalid_to_the_linter(folder):
+    """What `validate` refuses is an error here, at the same place."""
+    write_workflow(folder, steps=[{"id": "one", "agent": "nobody"}])
+    result = runner.invoke(app, ["agents", "lint", str(folder)])
+
+    assert result.exit_code == 1
+    assert "workflows/flow.yaml:5:" in result.stdout
+    assert "[invalid] step 'one' names the agent 'nobody'" in result.stdout

@@ -1,0 +1,103 @@
+"""What an agent's answer to a step's task means to the run, and what its silence does."""
+
+from __future__ import annotations
+
+from signalbox.contracts.envelope import TASK_ESCALATED, TASK_FAILED, Envelope
+from signalbox.routing.commands import StoreResult
+from signalbox.routing.state import OpenDispatch
+from signalbox.routing.turn import Turn
+from signalbox.routing.workflow.approval import ask_person
+from signalbox.routing.workflow.failure import attempt_failed, fail_step
+from signalbox.routing.workflow.plan import Plan, plan_of
+from signalbox.workflows.run import MAX_DETAIL_CHARS
+
+
+def replied(turn: Turn, step_id: str, agent: str, message: Envelope) -> None:
+    """Take the answer of `agent` to the open task of a step; the task is not open any more."""
+    plan, run = plan_of(turn), turn.run
+    if plan is None:
+        return  # the turn ends with giving the run up
+    step = run.step(step_id)
+    if message.type == TASK_FAILED:
+        why = message.data.get("detail") or message.data.get("reason") or "failed"
+        attempt_failed(turn, plan, step_id, f"{agent}: {why}")
+    elif message.type == TASK_ESCALATED:
+        _escalated(turn, plan, step_id, agent, message)
+    elif step.status == "compensating":
+        turn.evolve(workflow=run.rest(step_id, "compensated", step.detail, may_have_acted=False))
+    elif step.status == "validating":
+        _judged(turn, plan, step_id, agent, message)
+    else:
+        _answered(turn, plan, step_id, message)
+
+
+def _answered(turn: Turn, plan: Plan, step_id: str, message: Envelope) -> None:
+    run = turn.run
+    number = run.step(step_id).result
+    if number is None:  # an answer that replaces a refused one takes its place
+        number = turn.state.next_sequence
+        turn.evolve(next_sequence=number + 1)
+    turn.emit(StoreResult(number, message))
+    turn.at_hand[number] = message
+    if plan.step(step_id).validate_by is None or run.phase != "running":
+        run = run.rest(step_id, "done", result=number, may_have_acted=True)
+    else:
+        run = run.with_step(
+            step_id, status="validating", task="", attempt=0, result=number, may_have_acted=True
+        )
+    turn.evolve(workflow=run)
+
+
+def _judged(turn: Turn, plan: Plan, step_id: str, agent: str, message: Envelope) -> None:
+    run, judge = turn.run, plan.step(step_id).validate_by
+    is_accepted = message.data.get("accepted")
+    comment = str(message.data.get("comment") or "")
+    if not isinstance(is_accepted, bool):
+        problem = f"{agent}'s judgement has no boolean `accepted`"
+        attempt_failed(turn, plan, step_id, problem)
+    elif is_accepted:
+        turn.evolve(workflow=run.rest(step_id, "done", comment))
+    else:
+        rounds = run.step(step_id).rounds + 1
+        turn.evolve(workflow=run.with_step(step_id, rounds=rounds))
+        if run.phase == "running" and judge is not None and rounds < judge.rounds:
+            again = turn.run.with_step(
+                step_id, status="pending", task="", attempt=0, detail=comment[:MAX_DETAIL_CHARS]
+            )
+            turn.evolve(workflow=again)
+        else:
+            fail_step(turn, plan, step_id, f"{agent} refused its result: {comment or 'no comment'}")
+
+
+def _escalated(turn: Turn, plan: Plan, step_id: str, agent: str, message: Envelope) -> None:
+    """An agent that wants a person to decide: agreed to, the step is given to it once more; otherwise the step has failed."""
+    reason = f"{agent} asks for a person: {message.data.get('reason') or 'no reason given'}"
+    if turn.run.phase != "running" or turn.run.step(step_id).status != "running":
+        attempt_failed(turn, plan, step_id, reason)
+        return
+    inner = message.data.get("data")
+    turn.evolve(workflow=turn.run.with_step(step_id, may_have_acted=True))
+    ask_person(
+        turn,
+        step_id,
+        message.evolve(data=inner) if isinstance(inner, dict) else message,
+        reason=reason,
+        deadline_seconds=turn.policy.review.deadline_seconds,
+        default="reject",
+    )
+
+
+def silent(turn: Turn, step_id: str, dispatch: OpenDispatch) -> None:
+    """Note that the agent of a step's task did not answer in time: it may have acted all the same."""
+    plan, run = plan_of(turn), turn.run
+    if plan is None:
+        return
+    if run.step(step_id).status == "running":
+        turn.evolve(workflow=run.with_step(step_id, may_have_acted=True))
+    attempt_failed(turn, plan, step_id, f"{dispatch.agent} did not answer in time")
+
+
+def task_seconds_of(turn: Turn, step_id: str) -> float | None:
+    """Return how long the agent of a step's task may be silent; None where the fleet says it."""
+    plan = plan_of(turn)
+    return None if plan is None else plan.step(step_id).timeout_seconds
