@@ -93,7 +93,7 @@ def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None
     """
     if sender is None:
         return None
-    definition = _definition_of(sender, rulebook)
+    definition = definition_of(sender, rulebook)
     if definition is None:
         return frozenset()
     return None if definition.handoffs is None else frozenset(definition.handoffs)
@@ -113,7 +113,8 @@ def why_none(weighed: Weighed) -> str:
     )
 
 
-def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
+def definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
+    """Return how an agent is defined: now, else before, else when it was removed; None where that is not known any more."""
     for rules in (rulebook.current, *rulebook.earlier):
         if rules is not None and agent in rules.agents:
             return rules.agents[agent].definition

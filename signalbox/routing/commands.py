@@ -85,6 +85,15 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPaused:
+    """Write to `agent_control`: from now on `agent` rests, or works again, because of `cause`."""
+
+    agent: str
+    is_paused: bool
+    cause: Envelope
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """Add one to the metric `name` (see metric_names.py)."""
 
@@ -101,5 +110,6 @@ Command = (
     | StorePending
     | DropPending
     | Resume
+    | SetPaused
     | Count
 )

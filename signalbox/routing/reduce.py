@@ -14,9 +14,10 @@ from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.arrive import arrive, escalate
 from signalbox.routing.backoff import backoff_ms
-from signalbox.routing.candidates import Weighed, handoffs_of, weigh
+from signalbox.routing.candidates import Weighed, definition_of, handoffs_of, weigh
 from signalbox.routing.commands import Command
 from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
+from signalbox.routing.hear import end_listening, is_listener
 from signalbox.routing.prompt import prompt_digest, routing_request
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.state import Conversation, InFlight
@@ -214,7 +215,11 @@ def _time_passed(turn: Turn) -> None:
         if turn.now_ms >= dispatch.deadline_ms:
             left = {key: value for key, value in turn.state.open.items() if key != task_id}
             turn.evolve(open=left)
-            turn.judge("expired", f"{dispatch.agent} did not answer {task_id} in time")
+            silence = f"{dispatch.agent} did not answer {task_id} in time"
+            if is_listener(definition_of(dispatch.agent, turn.rulebook)):
+                end_listening(turn, silence)
+            else:
+                turn.judge("expired", silence)
 
 
 def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None:

@@ -67,7 +67,8 @@ class Conversation:
     """Everything remembered of one conversation.
 
     `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
-    it is written once nothing is open, waiting or in flight.
+    it is written once nothing is open, waiting or in flight. `heard` counts the answers of agents that a subscriber was given
+    in this episode.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Conversation:
     in_flight: InFlight | None = None
     waiting: tuple[Waiting, ...] = ()
     open: Mapping[str, OpenDispatch] = field(default_factory=dict)
+    heard: Mapping[str, int] = field(default_factory=dict)
     seen: bytes = b""
 
     def next_deadline_ms(self) -> int | None:
@@ -134,6 +136,7 @@ class Conversation:
                 "in_flight": self.in_flight,
                 "waiting": self.waiting,
                 "open": self.open,
+                **({"heard": self.heard} if self.heard else {}),
             }
         )
         return b"\n".join((head, self.seen))
@@ -158,6 +161,7 @@ class Conversation:
             open={
                 task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
             },
+            heard=fields.get("heard", {}),
             seen=base64.b64decode(fields["seen"])
             if "seen" in fields
             else seen,  # version 1 had it inside
@@ -172,5 +176,5 @@ def _in_flight(fields: dict[str, Any]) -> InFlight:
 _SCALARS: Final = tuple(
     slot.name
     for slot in fields_of(Conversation)
-    if slot.name not in {"in_flight", "waiting", "open", "seen"}
+    if slot.name not in {"in_flight", "waiting", "open", "heard", "seen"}
 )

@@ -86,6 +86,7 @@ class Turn:
             verdict=None,
             verdict_detail="",
             open={},
+            heard={},
         )
 
     def store(self, message: Envelope) -> int:

@@ -1,0 +1,27 @@
+"""What an agent listens to besides what is routed to it, and which events pause and resume it: fields of its definition."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from signalbox.definitions.filters.specs import MAX_FILTERS, FilterSpec
+
+Role = Literal["candidate", "subscriber", "listener"]
+"""`candidate`: messages are routed to it as well. `subscriber`: it gets what it subscribes to, and what names it as target.
+`listener`: a subscriber whose answers end there, and change nothing about how a conversation ends."""
+
+
+class SubscribeSpec(BaseModel):
+    """`subscribe:` in a definition. All filters must hold; without any every message is heard.
+
+    `priority`: of the tasks, instead of the message's own. `max_concurrent`: how many of them at once, within the agent's limits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: tuple[FilterSpec, ...] = Field((), max_length=MAX_FILTERS)
+    role: Role = "candidate"
+    priority: int | None = Field(None, ge=1, le=10)
+    max_concurrent: int | None = Field(None, ge=1, le=1000)
