@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from signalbox.definitions.filters.specs import MAX_FILTERS, FilterSpec
+from signalbox.definitions.filters.event_types import TypePattern
+from signalbox.definitions.filters.specs import MAX_FILTERS, FilterSpec, compile_filters
 
 Role = Literal["candidate", "subscriber", "listener"]
 """`candidate`: messages are routed to it as well. `subscriber`: it gets what it subscribes to, and what names it as target.
@@ -25,3 +26,8 @@ class SubscribeSpec(BaseModel):
     role: Role = "candidate"
     priority: int | None = Field(None, ge=1, le=10)
     max_concurrent: int | None = Field(None, ge=1, le=1000)
+
+    @property
+    def types(self) -> frozenset[TypePattern] | None:
+        """The patterns outside which nothing is heard; None where the filters do not say, or let everything through."""
+        return compile_filters(self.filters).types

@@ -18,6 +18,8 @@ def outputs(subject: Subject) -> Iterator[Finding]:
     for name, agent in subject.agents.items():
         if agent.output.type in completing or subject.flow[name]:
             continue
+        if agent.subscribe is not None and agent.subscribe.role == "listener":
+            continue  # its answers are meant to end there
         barred = subject.fits[name]
         why = (
             f"its handoffs keep it from {some(barred)}"
@@ -32,10 +34,11 @@ def outputs(subject: Subject) -> Iterator[Finding]:
             f"nobody acts on {agent.output.type} of {name}: {why}, and no fleet completes on it, so the conversation ends as `none`",
             "add it to `completes_on` in fleet.yaml, or let an agent accept it",
         )
+    heard = [one for name in subject.agents for one in subject.heard_types(name) or ()]
     answers = {agent.output.type for agent in subject.agents.values()}
     for folder in subject.folders:
         for number, kind in enumerate(folder.fleet.policy.completes_on):
-            if kind not in answers:
+            if kind not in answers and not any(one.accepts(kind) for one in heard):
                 what = f"completes_on names {kind!r}, but no agent answers with it"
                 remedy = f"agents answer with {some(sorted(answers))}"
                 place = ("completes_on", number)

@@ -24,7 +24,7 @@ def reachability(subject: Subject) -> Iterator[Finding]:
             what = f"the input contract of {name} accepts no data at all"
             remedy = "its parts contradict each other; mend the schema"
             yield subject.finding(RULE, "error", name, ("input", "schema"), what, remedy)
-        elif name not in reached:
+        elif name not in reached and not _only_listens(subject, name):
             yield subject.finding(
                 RULE,
                 "warning",
@@ -61,7 +61,14 @@ def _is_entry(subject: Subject, name: str) -> bool:
     declared = subject.folder_of(name).head.entries
     if declared is not None:
         return name in declared
+    if not subject.agents[name].is_candidate:
+        return True
     return not any(subject.is_made_for(name, one) for one in subject.agents if one != name)
+
+
+def _only_listens(subject: Subject, name: str) -> bool:
+    subscribe = subject.agents[name].subscribe
+    return subscribe is not None and subscribe.role == "listener"
 
 
 def _senders(subject: Subject, name: str) -> list[str]:
@@ -71,6 +78,8 @@ def _senders(subject: Subject, name: str) -> list[str]:
 def _why(subject: Subject, name: str) -> str:
     senders = _senders(subject, name)
     barred = [one for one in senders if not subject.allows(one, name)]
+    if not subject.agents[name].is_candidate:
+        return "it is no entry, and it hears nothing that another agent answers with"
     if not senders:
         return "it is no entry, and no agent answers with what it accepts"
     if len(barred) == len(senders):

@@ -13,6 +13,7 @@ from signalbox.lint.outputs import outputs
 from signalbox.lint.overlaps import Likeness, overlaps
 from signalbox.lint.reachability import reachability
 from signalbox.lint.subject import Subject
+from signalbox.lint.subscriptions import subscriptions
 
 
 def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, ...]:
@@ -30,5 +31,6 @@ def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, .
         *cycles(subject),
         *overlaps(subject, likeness),
         *descriptions(subject),
+        *subscriptions(subject),
     ]
     return tuple(sorted(found))

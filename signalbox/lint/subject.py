@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import combinations
 
 from signalbox.definitions.contract import schema_digest
+from signalbox.definitions.filters.event_types import TypePattern
 from signalbox.definitions.loader import FleetFolder
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.definitions.yaml_file import YamlFile
@@ -73,27 +74,51 @@ class Subject:
 
     @cached_property
     def fits(self) -> Mapping[str, tuple[str, ...]]:
-        """Agent → those whose input may accept its answer, whatever the handoffs say."""
+        """Agent → candidates whose input may accept its answer, whatever the handoffs say."""
         return {
             sender: tuple(
                 receiver
-                for receiver in self.agents
-                if self.gives(sender).may_meet(self.takes(receiver))
+                for receiver, agent in self.agents.items()
+                if agent.is_candidate and self.gives(sender).may_meet(self.takes(receiver))
             )
             for sender in self.agents
         }
 
     @cached_property
     def flow(self) -> Mapping[str, tuple[str, ...]]:
-        """Agent → those that may act on its answer: it fits, and the handoffs allow it."""
+        """Agent → those that may act on its answer: it fits and the handoffs allow it, or they subscribe to it."""
         return {
-            sender: tuple(one for one in receivers if self.allows(sender, one))
+            sender: tuple(
+                dict.fromkeys(
+                    (
+                        *(one for one in receivers if self.allows(sender, one)),
+                        *self._hearing(sender),
+                    )
+                )
+            )
             for sender, receivers in self.fits.items()
         }
 
+    def heard_types(self, agent: str) -> frozenset[TypePattern] | None:
+        """Return the patterns of types outside which `agent` hears nothing; None where it does not say, or hears all."""
+        subscribe = self.agents[agent].subscribe
+        return None if subscribe is None else subscribe.types
+
+    def _hearing(self, sender: str) -> Iterator[str]:
+        """Yield who acts on the answer of `sender` by subscription; those that only listen do not act."""
+        kind = self.agents[sender].output.type
+        for name, agent in self.agents.items():
+            if agent.subscribe is None or agent.subscribe.role == "listener" or name == sender:
+                continue
+            patterns = self.heard_types(name)
+            is_heard = patterns is None or any(pattern.accepts(kind) for pattern in patterns)
+            if is_heard and self.gives(sender).may_meet(self.takes(name)):
+                yield name
+
     def overlapping(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of agents whose input contracts accept some data in common."""
-        for one, other in combinations(self.agents, 2):
+        """Yield pairs of candidates whose input contracts accept some data in common."""
+        candidates = [name for name, agent in self.agents.items() if agent.is_candidate]
+        for one, other in combinations(candidates, 2):
             if self.takes(one).must_meet(self.takes(other)):
                 yield one, other
 

@@ -122,7 +122,7 @@ def _give(turn: Turn, message: Envelope, rules: Rules, agent: str, sender: str |
         candidates=None,
     )
     task = Envelope(
-        **(message.model_extra or {}),
+        **{**(message.model_extra or {}), "causetype": message.type},
         id=dispatch_id(message.id, slot),
         source=ORCHESTRATOR,
         type=TASK_ASSIGNED,
