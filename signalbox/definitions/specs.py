@@ -169,6 +169,12 @@ class AgentDefinition(_Spec):
         return self.subscribe is None or self.subscribe.role == "candidate"
 
     @property
+    def max_concurrent(self) -> int:
+        """How many of its tasks a process handles at once: by its limits, and by its subscription where that is stricter."""
+        own = None if self.subscribe is None else self.subscribe.max_concurrent
+        return self.limits.max_concurrent if own is None else min(own, self.limits.max_concurrent)
+
+    @property
     def digest(self) -> str:
         """Sixteen hex digits over the whole definition."""
         return data_digest(self.as_json())[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.control import Pause
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
@@ -86,11 +87,9 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class SetPaused:
-    """Write to `agent_control`: from now on `agent` rests, or works again, because of `cause`."""
+    """Write to `agent_control`: from now on an agent rests, or works again."""
 
-    agent: str
-    is_paused: bool
-    cause: Envelope
+    pause: Pause
 
 
 @dataclass(frozen=True, slots=True)

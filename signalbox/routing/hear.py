@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from signalbox.contracts.control import Pause
 from signalbox.contracts.decision import NONE, Candidate, Decision
 from signalbox.contracts.envelope import ORCHESTRATOR, TASK_ASSIGNED, Envelope
 from signalbox.contracts.ids import SUBSCRIPTION_SLOT, dispatch_id, seen_hash, subscription_slot
@@ -40,7 +41,7 @@ def hear(turn: Turn, message: Envelope, *, sender: str | None) -> None:
     _remember(turn, message, SUBSCRIPTION_SLOT)
     for agents, is_paused in ((heard.pauses, True), (heard.resumes, False)):
         for agent in agents:
-            turn.emit(SetPaused(agent, is_paused, message), Count("signalbox.pauses"))
+            turn.emit(_control(turn, message, agent, is_paused), Count("signalbox.pauses"))
     left_out = [(agent, f"filter failed: {why}") for agent, why in heard.failed]
     turn.emit(*(Count("signalbox.filter_failures") for _ in heard.failed))
     if message.target is None:
@@ -89,6 +90,20 @@ def end_listening(turn: Turn, detail: str) -> None:
     """End the branch of a listener: it says nothing about the conversation, unless nothing else does."""
     if turn.state.verdict is None:
         turn.judge("none", detail)
+
+
+def _control(turn: Turn, message: Envelope, agent: str, is_paused: bool) -> SetPaused:
+    return SetPaused(
+        Pause(
+            agent=agent,
+            paused=is_paused,
+            message_id=message.id,
+            conversation_id=turn.state.id,
+            type=message.type,
+            source=message.source,
+            at=from_epoch_ms(turn.now_ms),
+        )
+    )
 
 
 def _problem(

@@ -158,7 +158,7 @@ class Simulation:
                 self.dead_letters.append(dead_letter)
             case EmitReview(review):
                 self.reviews.append(review)
-            case SetPaused(agent, is_paused, _):
-                self.paused[agent] = is_paused
+            case SetPaused(pause):
+                self.paused[pause.agent] = pause.paused
             case Count(name):
                 self.counts.append(name)
