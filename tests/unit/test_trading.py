@@ -174,3 +174,16 @@ async def answered(task: Envelope, folder: Path) -> dict[str, Any]:
     data = dict(result.data)  # type: ignore[union-attr]
     assert Contract(definition.output.json_schema).violations(data) == ()
     return data
+
+
+@pytest.mark.anyio
+async def test_every_conversation_of_the_demo_ends_as_its_file_says(tmp_path):
+    """Played with the real handlers; the demo leaves nobody paused."""
+    lines = (FOLDER / "demo" / "messages.jsonl").read_text().splitlines()
+    for number, row in enumerate(map(json.loads, lines)):
+        first = message(f"m-{number}", row["data"], type=row["type"], priority=row["priority"])
+        world = await played(first, tmp_path)
+
+        assert [one.status for one in world.outcomes] == [row["expect"]], row["name"]
+        assert not world.dead_letters
+        assert True not in world.paused.values()
