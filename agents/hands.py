@@ -50,6 +50,8 @@ class Hands:
         wake: Callable[[], None],
     ) -> None:
         self.serving = serving
+        self.is_resting = False
+        """While true nothing is started; what runs ends."""
         self.counters = Counters()
         self._work = work
         self._topics = topics
@@ -83,7 +85,9 @@ class Hands:
         if self._turns_away:
             self._turn_away_all()
             return
-        limit = self.serving.definition.limits.max_concurrent
+        if self.is_resting:
+            return
+        limit = self.serving.definition.max_concurrent
         while len(self._running) + self._work.noting < limit:
             item = self._next_item()
             if item is None:

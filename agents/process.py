@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from agents.clock import Clock, SystemClock, moment
+from agents.control_watch import ControlWatch
 from agents.exit_codes import EXIT_DRAINED, EXIT_FENCED, EXIT_RENEWED
 from agents.handlers import handler_from
 from agents.hands import ContextFactory
@@ -75,6 +76,8 @@ class AgentProcess:
         self._watch = RegistryWatch(
             name, broker, settings.kafka.topic_prefix, handlers, self._stopped
         )
+        # Until the control topic was read: who may have to rest does nothing before it knows.
+        self._is_paused = True
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
     async def run(self) -> int:
@@ -133,12 +136,11 @@ class AgentProcess:
             clock=self._clock,
             ends_when_empty=self._ends_when_removed,
         )
-        limits = serving.definition.limits
         self._log.info(
             "agent.started",
             instance=self._instance,
             digest=serving.definition.digest,
-            max_concurrent=limits.max_concurrent,
+            max_concurrent=serving.definition.max_concurrent,
             model=chat_model.name,
         )
         heartbeats = HeartbeatSender(
@@ -147,7 +149,16 @@ class AgentProcess:
             lambda: self._observe(runner),
         )
         heartbeats.beat()
-        watching = asyncio.create_task(self._follow(runner))
+        loop = asyncio.get_running_loop()
+        control = ControlWatch(
+            self._name,
+            self._broker,
+            self._settings.kafka.topic_prefix,
+            self._stopped,
+            lambda is_paused: self._tell(loop, self._pause, runner, is_paused),
+        )
+        self._heed(runner, control)
+        watching = asyncio.create_task(self._follow(runner, control))
         try:
             await runner.run()
         except FencedError as error:
@@ -158,11 +169,28 @@ class AgentProcess:
             heartbeats.stop()
         return self._exit_code
 
-    async def _follow(self, runner: Runner) -> None:
+    def _pause(self, runner: Runner, is_paused: bool) -> None:
+        self._is_paused = is_paused
+        self._rest(runner)
+
+    def _heed(self, runner: Runner, control: ControlWatch) -> None:
+        """Follow the control topic where the definition says that events pause it."""
+        if runner.serving.definition.pause_on is not None:
+            control.start()
+        self._rest(runner)
+
+    def _rest(self, runner: Runner) -> None:
+        # A removed agent is to come to its end, whatever made it rest.
+        serving = runner.serving
+        may_rest = serving.definition.pause_on is not None and serving.retired is None
+        runner.rest(self._is_paused and may_rest)
+
+    async def _follow(self, runner: Runner, control: ControlWatch) -> None:
         while True:
             serving = await self._served.get()
             if serving is not None:
                 runner.switch(serving)
+                self._heed(runner, control)
             elif self._exit_code == EXIT_RENEWED:
                 # Nobody is in a hurry: whatever runs ends within its own timeout, and is not done twice.
                 runner.stop(patience_ms=None)
@@ -175,12 +203,13 @@ class AgentProcess:
             agent=self._name,
             instance=self._instance,
             active=counters.active,
-            max_concurrent=runner.serving.definition.limits.max_concurrent,
+            max_concurrent=runner.serving.definition.max_concurrent,
             handled=counters.handled,
             failed=counters.failed,
             definitions=runner.serving.definitions,
             digest=runner.serving.definition.digest,
             draining=runner.serving.retired is not None,
+            paused=runner.is_resting,
             at=moment(self._clock),
         )
 

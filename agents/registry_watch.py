@@ -23,7 +23,9 @@ from signalbox.definitions.specs import AgentDefinition
 from signalbox.errors import ConfigurationError, SignalboxError
 
 _RETRY_SECONDS: Final = 1.0
-_FOR_ROUTING_ONLY: Final = frozenset({"description", "examples", "handoffs"})
+_FOR_ROUTING_ONLY: Final = frozenset(
+    {"description", "examples", "handoffs", "subscribe", "pause_on", "resume_on"}
+)
 
 
 @dataclass(frozen=True, slots=True)

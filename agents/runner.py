@@ -100,6 +100,18 @@ class Runner:
         self._hands.serving = serving
         self._wake.set()
 
+    def rest(self, is_resting: bool) -> None:
+        """Start nothing more until told otherwise: what runs ends, the other tasks wait in the topic."""
+        if is_resting != self._hands.is_resting:
+            self._log.info("agent.paused" if is_resting else "agent.resumed")
+        self._hands.is_resting = is_resting
+        self._wake.set()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether an event made it rest."""
+        return self._hands.is_resting
+
     async def run(self) -> None:
         """Work until `stop`.
 
@@ -163,7 +175,7 @@ class Runner:
 
     def _hold_limit(self) -> int:
         # Enough to choose from by priority, and enough to stay busy while a transaction is under way.
-        return max(2 * self.serving.definition.limits.max_concurrent, 5 * self._max_poll_records)
+        return max(2 * self.serving.definition.max_concurrent, 5 * self._max_poll_records)
 
     async def _take_polled(self) -> None:
         if self._poll is not None and self._poll.done():

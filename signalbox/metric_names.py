@@ -13,6 +13,14 @@ MetricName = Literal[
     "signalbox.decisions",
     # Counter: dead letters written by the orchestrator.
     "signalbox.dead_letters",
+    # Counter: tasks that agents got because they subscribe to a message.
+    "signalbox.subscription_tasks",
+    # Counter: subscribers whose filters fit and that got no task: their contract refuses the data, or a budget is spent.
+    "signalbox.subscription_refusals",
+    # Counter: filters that could not be answered, which is no match; the message's record in slot `subscription` says why.
+    "signalbox.filter_failures",
+    # Counter: events that paused or resumed an agent.
+    "signalbox.pauses",
     # Counter: model calls started; more than decisions by model means retries or repairs.
     "signalbox.model_calls",
     # Counter: model calls that failed; together with an open breaker it says the model is down.

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from signalbox.contracts.control import Pause
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
@@ -30,6 +31,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "dead_letter": DeadLetter,
     "review": Review,
     "heartbeat": Heartbeat,
+    "pause": Pause,
     "agent_record": AgentRecord,
     "workflow_record": WorkflowRecord,
     "manifest": Manifest,

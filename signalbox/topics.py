@@ -21,6 +21,7 @@ AGENT_REVIEW: Final = "agent_review"
 AGENT_MESSAGES_DLQ: Final = "agent_messages_dlq"
 AGENT_REGISTRY: Final = "agent_registry"
 AGENT_HEARTBEATS: Final = "agent_heartbeats"
+AGENT_CONTROL: Final = "agent_control"
 SOURCE_PROGRESS: Final = "source_progress"
 AGENT_TASKS_PREFIX: Final = "agent_tasks_"
 
@@ -52,6 +53,7 @@ TOPICS: Final[dict[str, TopicSpec]] = {
         TopicSpec(AGENT_MESSAGES_DLQ, 4, 30 * DAY_MS, _DLQ_BYTES),
         TopicSpec(AGENT_REGISTRY, 1, -1, _TOPIC_BYTES, compacted=True),
         TopicSpec(AGENT_HEARTBEATS, 1, 1 * DAY_MS, _TOPIC_BYTES),
+        TopicSpec(AGENT_CONTROL, 1, -1, _TOPIC_BYTES, compacted=True),
         TopicSpec(SOURCE_PROGRESS, 1, -1, _TOPIC_BYTES, compacted=True),
     )
 }

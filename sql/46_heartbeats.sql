@@ -11,6 +11,7 @@ SELECT
     JSON_VALUE(json, '$.definitions') AS definitions_digest,
     JSON_VALUE(json, '$.digest') AS definition_digest,
     TRY_CAST(JSON_VALUE(json, '$.draining') AS BOOLEAN) AS is_draining,
+    TRY_CAST(JSON_VALUE(json, '$.paused') AS BOOLEAN) AS is_paused,
     {{ moment('at') }} AS beat_at,
     record_time
 FROM (

@@ -21,6 +21,7 @@ from signalbox.routing.commands import (
     EmitOutcome,
     EmitReview,
     RecordDecision,
+    SetPaused,
 )
 
 _WRITABLE: Final = re.compile(
@@ -31,6 +32,7 @@ _WRITABLE: Final = re.compile(
             topics.AGENT_OUTCOMES,
             topics.AGENT_REVIEW,
             topics.AGENT_MESSAGES_DLQ,
+            topics.AGENT_CONTROL,
         )
     )
 )
@@ -48,7 +50,7 @@ class KeyedRow(NamedTuple):
 
 
 class OutputRow(NamedTuple):
-    """One record to write. `topic` carries the prefix; `key` is the conversation id where there is one."""
+    """One record to write. `topic` carries the prefix; `key` is the conversation id where there is one, or an agent's name."""
 
     topic: str
     key: str | None
@@ -81,6 +83,9 @@ class Rows:
                 return self.dead_letter(dead_letter)
             case EmitReview(review):
                 return self.review(review)
+            case SetPaused(pause):
+                headers = {"ce_id": pause.message_id.encode()}
+                return self._row(topics.AGENT_CONTROL, pause.agent, pause.to_json(), headers)
         return None
 
     def decision(self, decision: Decision) -> OutputRow:

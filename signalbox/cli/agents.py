@@ -81,10 +81,12 @@ def _warnings(fleet: Fleet) -> tuple[str, ...]:
         if other not in fleet.agents
     ]
     answers = {definition.output.type for definition in fleet.agents.values()}
+    subscribed = [one.subscribe for one in fleet.agents.values() if one.subscribe is not None]
+    heard = [pattern for one in subscribed for pattern in one.types or ()]
     found += [
         f"{FLEET_FILE}: completes_on {kind!r}, but no agent of this fleet answers with it"
         for kind in fleet.policy.completes_on
-        if kind not in answers
+        if kind not in answers and not any(pattern.accepts(kind) for pattern in heard)
     ]
     return tuple(found)
 

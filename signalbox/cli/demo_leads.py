@@ -113,6 +113,7 @@ def _seed(topic: str, line: dict[str, Any], suffix: str, at: datetime) -> Seed:
         type=line.get("type", "lead.replied"),
         time=at,
         subject=conversation,
+        priority=line.get("priority", 5),
         data=data,
     )
     label = f"{name}: “{words}”" if words else f"{name}: {envelope.type}"

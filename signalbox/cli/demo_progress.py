@@ -111,7 +111,10 @@ class Progress:
         self._decided.add((decision.message_id, decision.slot))
         self.decisions[decision.path] += 1
         self.deciders[decider(decision)] += 1
-        self.placed_nowhere += decision.agent == NONE and decision.path != "contract"
+        self.placed_nowhere += decision.agent == NONE and decision.path not in {
+            "contract",
+            "subscription",
+        }
         if decision.model is not None:
             self.models.add(decision.model)
 

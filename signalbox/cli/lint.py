@@ -17,11 +17,8 @@ from signalbox.errors import DefinitionError, UsageError
 from signalbox.lint.finding import Finding
 from signalbox.lint.likeness import Likeness, by_meaning, by_words
 from signalbox.lint.run import lint
-<<<<<<< HEAD
 from signalbox.settings import EmbedderSettings
-=======
 from signalbox.workflows.loading import open_fleet, problems_in
->>>>>>> wfrun
 
 INVALID = "invalid"
 

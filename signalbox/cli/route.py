@@ -19,7 +19,7 @@ from signalbox.routing.rules import EnginePolicy, Rules
 from signalbox.workflows.loading import load_fleet
 
 
-def route(
+def route(  # noqa: PLR0917 (typer reads options from the signature)
     data: Annotated[
         str, typer.Option(help="The message's data: a JSON object, or @FILE that holds one.")
     ],
@@ -27,25 +27,30 @@ def route(
     sender: Annotated[
         str | None, typer.Option(help="The agent that answers with it; absent: from outside.")
     ] = None,
+    source: Annotated[
+        str, typer.Option(help="Where it comes from, if from outside: filters may ask for it.")
+    ] = "cli",
+    priority: Annotated[int, typer.Option(min=1, max=10, help="Its priority, 1 is first.")] = 5,
     definitions: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Fleets to decide by, instead of the active ones."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
-    """Show who would be a candidate, and what keeps the others from it. Needs no broker where --definitions is given.
+    """Show who would be a candidate, what keeps the others from it, and who hears it by subscription.
 
-    Exit code 1 where nobody would act.
+    Needs no broker where --definitions is given. Exit code 1 where nobody would act.
     """
     settings = session.load_settings()
     active = _loaded(definitions) if definitions else session.read_active(settings)
     rules = Rules.compile(active, EnginePolicy(policy=settings.routing.policy))
-    found = preview(_message(data, kind, sender, active), rules)
+    given = {"data": _data(data), "type": kind, "priority": priority}
+    found = preview(_message(given, source, sender, active), rules)
     if as_json:
         session.print_json(_as_json(found, active))
     else:
         _print(found, kind, rules)
-    if found.agent == NONE:
+    if found.agent == NONE and not found.subscribers:
         raise typer.Exit(1)
 
 
@@ -56,18 +61,17 @@ def _loaded(folders: list[Path]) -> ActiveSet:
         raise UsageError(str(error)) from None
 
 
-def _message(text: str, kind: str, sender: str | None, active: ActiveSet) -> Envelope:
+def _message(given: dict[str, Any], source: str, sender: str | None, active: ActiveSet) -> Envelope:
     if sender is not None and sender not in active.agents:
         msg = f"--sender {sender!r} is no active agent; there are {', '.join(sorted(active.agents)[:20]) or 'none'}"
         raise UsageError(msg)
     try:
         return Envelope(
             id="dry-run",
-            source="cli" if sender is None else f"agent/{sender}",
-            type=kind,
+            source=source if sender is None else f"agent/{sender}",
             time=session.now(),
             subject="dry-run",
-            data=_data(text),
+            **given,
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -106,6 +110,19 @@ def _print(found: Preview, kind: str, rules: Rules) -> None:
     more = rejected - sum(not one.accepted for one in listed)
     if more:
         typer.echo(f"  … and {more} more that do not")
+    _print_heard(found)
+
+
+def _print_heard(found: Preview) -> None:
+    for word, names in (
+        ("heard by", found.subscribers),
+        ("pauses", found.heard.pauses),
+        ("resumes", found.heard.resumes),
+    ):
+        if names:
+            typer.echo(f"{word} {', '.join(names)}")
+    for one in found.refusals:
+        typer.echo(f"not heard by {one.agent}: {'; '.join(one.violations)}")
 
 
 def _mark(candidate: Candidate) -> str:
@@ -126,5 +143,9 @@ def _as_json(found: Preview, active: ActiveSet) -> dict[str, Any]:
         "candidates": [one.model_dump(mode="json", exclude_none=True) for one in found.candidates],
         "accepted_total": accepted,
         "rejected_total": rejected,
+        "subscribers": list(found.subscribers),
+        "not_heard_by": [one.model_dump(mode="json", exclude_none=True) for one in found.refusals],
+        "pauses": list(found.heard.pauses),
+        "resumes": list(found.heard.resumes),
         "definitions": active.digest,
     }

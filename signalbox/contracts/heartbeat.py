@@ -9,6 +9,7 @@ class Heartbeat(Record):
     """An agent instance as it sees itself. `active` counts handlers running now.
 
     `definitions` names the active set, `digest` the agent's own definition that is served. `draining`: it was removed.
+    `paused`: an event made it rest; its tasks wait.
     """
 
     agent: Name
@@ -20,4 +21,5 @@ class Heartbeat(Record):
     definitions: str
     digest: str = ""
     draining: bool = False
+    paused: bool = False
     at: Timestamp

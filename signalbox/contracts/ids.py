@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 
 ROUTE_SLOT: Final = "route"
+SUBSCRIPTION_SLOT: Final = "subscription"
+"""Of the one record that says who did not get a message by subscription, and why."""
 
 
 def _digest(*parts: str) -> str:
@@ -20,6 +22,11 @@ def _digest(*parts: str) -> str:
 def dispatch_id(cause_id: str, slot: str) -> str:
     """Return the id of the task that message `cause_id` gives rise to in `slot` (`route`, `target:<n>`, `step:<id>`, …)."""
     return f"task-{_digest(cause_id, slot)}"
+
+
+def subscription_slot(agent: str) -> str:
+    """Return the slot of the task that `agent` gets because it subscribes to a message."""
+    return f"{SUBSCRIPTION_SLOT}:{agent}"
 
 
 def approval_token(start_id: str, slot: str) -> str:

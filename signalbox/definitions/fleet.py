@@ -58,11 +58,7 @@ class ActiveSet:
         """Join fleets into one set.
 
         Raises:
-<<<<<<< HEAD
-            ValueError: two fleets declare the same agent, or there would be too many.
-=======
-            ValueError: two fleets declare the same agent or the same workflow.
->>>>>>> wfrun
+            ValueError: two fleets declare the same agent or the same workflow, or there would be too many agents.
         """
         workflows: dict[str, WorkflowDefinition] = {}
         workflow_fleet_of: dict[str, str] = {}
@@ -77,12 +73,6 @@ class ActiveSet:
                     raise ValueError(msg)
                 agents[name] = definition
                 fleet_of[name] = fleet.name
-<<<<<<< HEAD
-        if len(agents) > MAX_AGENTS:
-            msg = f"fleets {', '.join(policies)} have {len(agents)} agents; at most {MAX_AGENTS} are active together: leave some out"
-            raise ValueError(msg)
-        return cls._build(agents, fleet_of, policies)
-=======
             for name, workflow in fleet.workflows.items():
                 if name in workflows:
                     owner = workflow_fleet_of[name]
@@ -90,8 +80,10 @@ class ActiveSet:
                     raise ValueError(msg)
                 workflows[name] = workflow
                 workflow_fleet_of[name] = fleet.name
+        if len(agents) > MAX_AGENTS:
+            msg = f"fleets {', '.join(policies)} have {len(agents)} agents; at most {MAX_AGENTS} are active together: leave some out"
+            raise ValueError(msg)
         return cls._build(agents, fleet_of, policies, workflows, workflow_fleet_of)
->>>>>>> wfrun
 
     @classmethod
     def from_records(

@@ -29,6 +29,8 @@ from signalbox.contracts.envelope import (
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name
 from signalbox.definitions.contract import Contract, check_schema, contract_of
+from signalbox.definitions.filters.specs import FilterList
+from signalbox.definitions.subscription import SubscribeSpec
 
 RESERVED_TYPES: Final = frozenset(
     {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED}
@@ -129,7 +131,10 @@ class LimitsSpec(_Spec):
 
 
 class AgentDefinition(_Spec):
-    """One agent: what it is for, what it takes, what it answers, who does the work."""
+    """One agent: what it is for, what it takes, what it answers, who does the work.
+
+    `pause_on` and `resume_on` say which events make it rest and work again; its tasks wait meanwhile.
+    """
 
     name: Name
     description: Prose
@@ -139,6 +144,16 @@ class AgentDefinition(_Spec):
     handler: HandlerSpec
     limits: LimitsSpec = LimitsSpec()
     handoffs: tuple[Name, ...] | None = None
+    subscribe: SubscribeSpec | None = None
+    pause_on: FilterList | None = None
+    resume_on: FilterList | None = None
+
+    @model_validator(mode="after")
+    def _resumes_what_it_pauses(self) -> AgentDefinition:
+        if self.resume_on is not None and self.pause_on is None:
+            msg = "resume_on without pause_on: nothing pauses this agent; add pause_on, or take resume_on out"
+            raise ValueError(msg)
+        return self
 
     @field_validator("name")
     @classmethod
@@ -147,6 +162,17 @@ class AgentDefinition(_Spec):
             msg = f"{value!r} is reserved; choose another name for the agent"
             raise ValueError(msg)
         return value
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether messages are routed to it; others only hear what they subscribe to, and what names them as target."""
+        return self.subscribe is None or self.subscribe.role == "candidate"
+
+    @property
+    def max_concurrent(self) -> int:
+        """How many of its tasks a process handles at once: by its limits, and by its subscription where that is stricter."""
+        own = None if self.subscribe is None else self.subscribe.max_concurrent
+        return self.limits.max_concurrent if own is None else min(own, self.limits.max_concurrent)
 
     @property
     def digest(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from signalbox.topics import (
+    AGENT_CONTROL,
     AGENT_DECISIONS,
     AGENT_HEARTBEATS,
     AGENT_MESSAGES,
@@ -60,7 +61,13 @@ def rules(user: str, *, topic_prefix: str = "", group_prefix: str = "") -> tuple
 def _jobs(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
     yield from _topics(topic_prefix, (INCOMING_LEADS, AGENT_REGISTRY), "Read")
     yield from _topics(topic_prefix, (AGENT_MESSAGES,), "Read", "Write")
-    written = (AGENT_DECISIONS, AGENT_OUTCOMES, AGENT_REVIEW, AGENT_MESSAGES_DLQ)
+    written = (
+        AGENT_DECISIONS,
+        AGENT_OUTCOMES,
+        AGENT_REVIEW,
+        AGENT_MESSAGES_DLQ,
+        AGENT_CONTROL,
+    )
     yield from _topics(topic_prefix, written, "Write")
     yield _tasks(topic_prefix, "Write")
     for job in JOB_NAMES:
@@ -71,7 +78,7 @@ def _jobs(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
 
 
 def _agents(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
-    yield from _topics(topic_prefix, (AGENT_REGISTRY,), "Read")
+    yield from _topics(topic_prefix, (AGENT_REGISTRY, AGENT_CONTROL), "Read")
     yield _tasks(topic_prefix, "Read")
     written = (AGENT_MESSAGES, AGENT_MESSAGES_DLQ, AGENT_HEARTBEATS)
     yield from _topics(topic_prefix, written, "Write")

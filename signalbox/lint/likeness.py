@@ -56,8 +56,9 @@ def by_meaning(descriptions: Mapping[str, str], embedder: Embedder) -> Likeness:
         texts = tuple(descriptions.values())
         store = VectorStore(embedder)  # in batches, equal texts once
         store.add(texts)
-        vectors = store.matrix[store.rows(texts)]
-        return np.clip(vectors @ vectors.T, 0, 1)
+        vectors = store.vectors(texts)
+        cosines: Table = np.clip(vectors @ vectors.T, 0, 1)
+        return cosines
 
     return Likeness(embedder.name, ALIKE_BY_MEANING, tuple(descriptions), compare)
 

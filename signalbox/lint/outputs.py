@@ -19,6 +19,8 @@ def outputs(subject: Subject) -> Iterator[Finding]:
         is_used = agent.output.type in completing or name in subject.in_workflows
         if is_used or subject.flow[name]:
             continue
+        if agent.subscribe is not None and agent.subscribe.role == "listener":
+            continue  # its answers are meant to end there
         barred = subject.fits[name]
         why = (
             f"its handoffs keep it from {some(barred)}"
@@ -33,10 +35,11 @@ def outputs(subject: Subject) -> Iterator[Finding]:
             f"nobody acts on {agent.output.type} of {name}: {why}, and no fleet completes on it, so the conversation ends as `none`",
             "add it to `completes_on` in fleet.yaml, or let an agent accept it",
         )
+    heard = [one for name in subject.agents for one in subject.heard_types(name) or ()]
     answers = {agent.output.type for agent in subject.agents.values()}
     for folder in subject.folders:
         for number, kind in enumerate(folder.fleet.policy.completes_on):
-            if kind not in answers:
+            if kind not in answers and not any(one.accepts(kind) for one in heard):
                 what = f"completes_on names {kind!r}, but no agent answers with it"
                 remedy = f"agents answer with {some(sorted(answers))}"
                 place = ("completes_on", number)

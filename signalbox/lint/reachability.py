@@ -25,7 +25,7 @@ def reachability(subject: Subject) -> Iterator[Finding]:
             what = f"the input contract of {name} accepts no data at all"
             remedy = "its parts contradict each other; mend the schema"
             yield subject.finding(RULE, "error", name, ("input", "schema"), what, remedy)
-        elif name not in reached:
+        elif name not in reached and not _only_listens(subject, name):
             yield subject.finding(
                 RULE,
                 "warning",
@@ -64,7 +64,14 @@ def _is_entry(subject: Subject, name: str) -> bool:
     declared = subject.folder_of(name).head.entries
     if declared is not None:
         return name in declared
+    if not subject.agents[name].is_candidate:
+        return True
     return not subject.is_made_for_another(name)
+
+
+def _only_listens(subject: Subject, name: str) -> bool:
+    subscribe = subject.agents[name].subscribe
+    return subscribe is not None and subscribe.role == "listener"
 
 
 def _senders(subject: Subject, name: str) -> list[str]:
@@ -74,6 +81,8 @@ def _senders(subject: Subject, name: str) -> list[str]:
 def _why(subject: Subject, name: str) -> str:
     senders = _senders(subject, name)
     barred = [one for one in senders if not subject.allows(one, name)]
+    if not subject.agents[name].is_candidate:
+        return "it is no entry, and it hears nothing that another agent answers with"
     if not senders:
         return "it is no entry, and no agent answers with what it accepts"
     if len(barred) == len(senders):

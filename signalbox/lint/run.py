@@ -14,6 +14,7 @@ from signalbox.lint.outputs import outputs
 from signalbox.lint.overlaps import overlaps
 from signalbox.lint.reachability import reachability
 from signalbox.lint.subject import Subject
+from signalbox.lint.subscriptions import subscriptions
 from signalbox.lint.workflows import workflows
 
 
@@ -32,6 +33,7 @@ def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, .
         *cycles(subject),
         *overlaps(subject, likeness),
         *descriptions(subject),
+        *subscriptions(subject),
         *workflows(subject),
     ]
     return tuple(sorted(found))

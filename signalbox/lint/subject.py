@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import combinations
 
 from signalbox.definitions.contract import schema_digest
+from signalbox.definitions.filters.event_types import TypePattern
 from signalbox.definitions.loader import FleetFolder
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.definitions.workflow import WorkflowDefinition
@@ -97,8 +98,8 @@ class Subject:
 
     @cached_property
     def fits(self) -> Mapping[str, tuple[str, ...]]:
-        """Agent → those whose input may accept its answer, whatever the handoffs say."""
-        taken = [(name, self.takes(name)) for name in self.agents]
+        """Agent → candidates whose input may accept its answer, whatever the handoffs say."""
+        taken = [(name, self.takes(name)) for name in self._candidates]
         found = {}
         for sender in self.agents:
             given = self.gives(sender)
@@ -107,11 +108,38 @@ class Subject:
 
     @cached_property
     def flow(self) -> Mapping[str, tuple[str, ...]]:
-        """Agent → those that may act on its answer: it fits, and the handoffs allow it."""
+        """Agent → those that may act on its answer: it fits and the handoffs allow it, or they subscribe to it."""
         return {
-            sender: tuple(one for one in receivers if self.allows(sender, one))
+            sender: tuple(
+                dict.fromkeys(
+                    (
+                        *(one for one in receivers if self.allows(sender, one)),
+                        *self._hearing(sender),
+                    )
+                )
+            )
             for sender, receivers in self.fits.items()
         }
+
+    def heard_types(self, agent: str) -> frozenset[TypePattern] | None:
+        """Return the patterns of types outside which `agent` hears nothing; None where it does not say, or hears all."""
+        subscribe = self.agents[agent].subscribe
+        return None if subscribe is None else subscribe.types
+
+    def _hearing(self, sender: str) -> Iterator[str]:
+        """Yield who acts on the answer of `sender` by subscription; those that only listen do not act."""
+        kind = self.agents[sender].output.type
+        for name, agent in self.agents.items():
+            if agent.subscribe is None or agent.subscribe.role == "listener" or name == sender:
+                continue
+            patterns = self.heard_types(name)
+            is_heard = patterns is None or any(pattern.accepts(kind) for pattern in patterns)
+            if is_heard and self.gives(sender).may_meet(self.takes(name)):
+                yield name
+
+    @cached_property
+    def _candidates(self) -> tuple[str, ...]:
+        return tuple(name for name, agent in self.agents.items() if agent.is_candidate)
 
     @cached_property
     def _answers(self) -> Sequence[tuple[ValueSet, set[str]]]:
@@ -122,8 +150,8 @@ class Subject:
         return tuple(senders.items())
 
     def overlapping(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of agents whose input contracts accept some data in common."""
-        taken = [(name, self.takes(name)) for name in self.agents]
+        """Yield pairs of candidates whose input contracts accept some data in common."""
+        taken = [(name, self.takes(name)) for name in self._candidates]
         for (one, takes), (other, others) in combinations(taken, 2):
             if takes.must_meet(others):
                 yield one, other

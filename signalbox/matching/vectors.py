@@ -83,6 +83,10 @@ class VectorStore:
         """Return the row numbers of `texts`, which were added."""
         return np.array([self._rows[text] for text in texts], np.int32)
 
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit vector a text of `texts`, which were added, in their order."""
+        return self._columns.take(self.rows(texts), axis=1).T
+
     def lengths_of_means(self, groups: Sequence[NDArray[np.int32]]) -> Vectors:
         """Return how long the mean of each group of rows is; no group is empty."""
         lengths = [np.zeros(0, np.float32)]

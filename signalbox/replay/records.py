@@ -74,9 +74,14 @@ class Records:
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
     def decided(self) -> Mapping[str, Sequence[Decision]]:
-        """Return message id → its decisions by slot. A decision that was taken again counts as it fell the last time."""
+        """Return message id → its decisions by slot. A decision that was taken again counts as it fell the last time.
+
+        Who hears a message by subscription is no decision about where it goes.
+        """
         found: dict[str, dict[str, Decision]] = defaultdict(dict)
         for decision in self.decisions:
+            if decision.path == "subscription":
+                continue
             found[decision.message_id][decision.slot] = decision
         return {message_id: tuple(slots.values()) for message_id, slots in found.items()}
 
@@ -109,7 +114,8 @@ class Records:
         for decision in self.decisions:
             # One tick, one clock: the record and the outcome of a stop bear the same time. Each is of one decision.
             at_ms = to_epoch_ms(decision.decided_at)
-            for outcome in left if decision.agent != NONE else ():
+            is_routed = decision.agent != NONE and decision.path != "subscription"
+            for outcome in left if is_routed else ():
                 if to_epoch_ms(outcome.ended_at) == at_ms and outcome.hops == decision.hop:
                     found[decision.message_id, decision.slot] = outcome
                     left.remove(outcome)

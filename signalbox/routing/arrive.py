@@ -16,8 +16,10 @@ from signalbox.contracts.envelope import (
 )
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
+from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
+from signalbox.routing.hear import end_listening, hear, is_listener
 from signalbox.routing.state import OpenDispatch, Resolution, Waiting
 from signalbox.routing.ticks import MessageArrived, Origin
 from signalbox.routing.turn import Turn
@@ -64,6 +66,8 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
     turn.evolve(tokens=turn.state.tokens + message.tokensused)
     if step_id is not None:
         replied(turn, step_id, agent, message)
+    elif is_listener(definition_of(agent, turn.rulebook)):
+        end_listening(turn, f"{agent} only listens, and nothing else was to do")
     elif message.type == TASK_FAILED:
         turn.judge(
             "failed",
@@ -143,6 +147,8 @@ def _wait(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> 
         return
     sequence = turn.store(message)
     turn.evolve(waiting=(*turn.state.waiting, Waiting(sequence, sender)))
+    if message.type != TASK_ESCALATED:
+        hear(turn, message, sender=sender)
 
 
 def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:

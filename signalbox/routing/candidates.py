@@ -37,7 +37,7 @@ class Weighed:
     @property
     def rejected_total(self) -> int:
         """How many may not act: their contract refuses the data, or the sender's handoffs do not name them."""
-        return len(self.rules.agents) - len(self.accepted)
+        return len(self.rules.pool) - len(self.accepted)
 
     def scored(self, scores: Mapping[str, float]) -> Self:
         """Return the same with what a model thought of the accepted ones."""
@@ -93,7 +93,7 @@ def handoffs_of(sender: str | None, rulebook: Rulebook) -> frozenset[str] | None
     """
     if sender is None:
         return None
-    definition = _definition_of(sender, rulebook)
+    definition = definition_of(sender, rulebook)
     if definition is None:
         return frozenset()
     return None if definition.handoffs is None else frozenset(definition.handoffs)
@@ -104,6 +104,8 @@ def why_none(weighed: Weighed) -> str:
     agents, allowed = weighed.rules.agents, weighed.allowed
     if not agents:
         return "there are no agents"
+    if not len(weighed.rules.pool):
+        return "every agent takes what it subscribes to, and nothing is routed to any"
     if allowed is not None and allowed.isdisjoint(agents):
         return "the sender may hand off to nobody"
     parts = [f"{one.agent} ({', '.join(one.violations[:2])})" for one in weighed.misses]
@@ -113,7 +115,8 @@ def why_none(weighed: Weighed) -> str:
     )
 
 
-def _definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
+def definition_of(agent: str, rulebook: Rulebook) -> AgentDefinition | None:
+    """Return how an agent is defined: now, else before, else when it was removed; None where that is not known any more."""
     for rules in (rulebook.current, *rulebook.earlier):
         if rules is not None and agent in rules.agents:
             return rules.agents[agent].definition

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.control import Pause
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
@@ -85,6 +86,13 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPaused:
+    """Write to `agent_control`: from now on an agent rests, or works again."""
+
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
 class StoreResult:
     """Keep `message` under `sequence` among the results of the conversation's workflow: read by number, never looked through."""
 
@@ -123,6 +131,7 @@ Command = (
     | StorePending
     | DropPending
     | Resume
+    | SetPaused
     | StoreResult
     | DropResults
     | Recall

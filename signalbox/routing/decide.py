@@ -15,6 +15,7 @@ from signalbox.contracts.ids import ROUTE_SLOT, data_digest
 from signalbox.routing.candidates import MAX_LISTED, Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.commands import AskModel
 from signalbox.routing.guards import check_dispatch, step_key
+from signalbox.routing.hear import acting_subscribers, has_by_subscription, hear
 from signalbox.routing.prompt import routing_request
 from signalbox.routing.rules import Rules
 from signalbox.routing.send_task import send_task
@@ -26,6 +27,7 @@ from signalbox.routing.workflow.start import start, starting, why_not_started
 def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int | None) -> None:
     """Decide `message` under the current rules, which must be active."""
     rules = current_rules(turn)
+    hear(turn, message, sender=sender)
     if message.target is not None:
         _decide_explicit(turn, message, rules, sender=sender, sequence=sequence)
         return
@@ -147,9 +149,14 @@ def conclude(
     `candidates` is None where nobody was weighed: the message names its target.
     """
     rules = current_rules(turn)
+    is_given = has_by_subscription(turn, message, agent)
+    if is_given:
+        reason = f"{reason}; it has the message by subscription, so it gets no second task"
     turn.record(
         message, slot=slot, agent=agent, path=path, reason=reason, candidates=candidates, **more
     )
+    if is_given:
+        return True
     digest = data_digest(message.data)
     fleet = turn.state.fleet or rules.agents[agent].fleet
     budgets = rules.policy_of(fleet).budgets
@@ -194,7 +201,10 @@ def conclude_none(
     is_complete = message.type in current_rules(turn).completes_on
     if is_complete:
         reason = f"{message.type} completes the conversation; {reason}"
-    if not is_complete and turn.policy.review.on_none and path != "human":
+    acting = () if is_complete else acting_subscribers(turn, message)
+    if acting:
+        reason = f"{', '.join(acting[:MAX_LISTED])} have it by subscription; {reason}"
+    elif not is_complete and turn.policy.review.on_none and path != "human":
         # No record yet: the person's answer is this message's one decision.
         turn.park(message, candidates, reason, sender=sender, sequence=sequence)
         return
@@ -208,8 +218,12 @@ def conclude_none(
         **more,
     )
     turn.release(sequence)
+    if acting and turn.state.fleet is None:
+        turn.evolve(fleet=current_rules(turn).agents[acting[0]].fleet)
     if is_complete:
         turn.judge("completed", f"{message.type} completes the conversation")
+    elif acting:
+        turn.judge("completed", f"{len(acting)} have {message.type} by subscription")
     else:
         turn.judge("none", reason)
 

@@ -28,6 +28,10 @@ class Pool:
             [requirements(definitions[names[0]].input.json_schema) for names in self._groups]
         )
 
+    def __len__(self) -> int:
+        """How many agents it weighs."""
+        return len(self._group_of)
+
     def accepting(self, data: Mapping[str, Any]) -> tuple[int, ...]:
         """Return the groups whose contract accepts `data`."""
         possible = self._index.possible(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.decision import NONE, Candidate, DecisionPath
@@ -12,17 +12,30 @@ from signalbox.routing.candidates import Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.decide import target_problem
 from signalbox.routing.prompt import routing_request
 from signalbox.routing.rules import Rulebook, Rules
+from signalbox.routing.subscriptions import NOBODY, Heard
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A decision without state. `agent` is None while `request` must be put to a model first."""
+    """A decision without state. `agent` is None while `request` must be put to a model first.
+
+    `heard` is what the filters say: who hears the message besides, whom it pauses or resumes. `refusals` are the subscribers that
+    would get no task, and why.
+    """
 
     agent: str | None
     path: DecisionPath
     reason: str
     weighed: Weighed | None = None
     request: ChatRequest | None = None
+    heard: Heard = NOBODY
+    refusals: tuple[Candidate, ...] = ()
+
+    @property
+    def subscribers(self) -> tuple[str, ...]:
+        """Who would get a task by subscription."""
+        refused = {one.agent for one in self.refusals}
+        return tuple(name for name in self.heard.subscribers if name not in refused)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -31,7 +44,26 @@ class Preview:
 
 
 def preview(message: Envelope, rules: Rules) -> Preview:
-    """Decide `message` as far as targets and contracts go; its claimed agent's handoffs apply, budgets do not."""
+    """Decide `message` as far as targets, contracts and filters go; its claimed agent's handoffs apply, budgets do not."""
+    heard = rules.subscriptions.of(message)
+    is_addressed = message.target is not None
+    names = tuple(
+        name for name in heard.subscribers if not is_addressed and name != message.claimed_agent
+    )
+    heard = replace(heard, subscribers=names)
+    refusals = [
+        Candidate(agent=name, accepted=False, violations=violations)
+        for name in names
+        if (violations := rules.agents[name].contract.violations(message.data))
+    ]
+    refusals += [
+        Candidate(agent=name, accepted=False, violations=(f"filter failed: {why}"[:300],))
+        for name, why in heard.failed
+    ]
+    return replace(_routed(message, rules), heard=heard, refusals=tuple(refusals))
+
+
+def _routed(message: Envelope, rules: Rules) -> Preview:
     sender = message.claimed_agent
     allowed = handoffs_of(sender, Rulebook(rules))
     if message.target is not None:
@@ -55,5 +87,11 @@ def finish(preview: Preview, answer_text: str) -> Preview:
     names = () if preview.weighed is None else preview.weighed.accepted
     answer = parse_answer(answer_text, names)
     if isinstance(answer, UnusableAnswer):
-        return Preview(NONE, "model", f"unusable answer: {answer.problem}", preview.weighed)
-    return Preview(answer.agent, "model", answer.reason, preview.weighed)
+        return replace(
+            preview,
+            agent=NONE,
+            path="model",
+            reason=f"unusable answer: {answer.problem}",
+            request=None,
+        )
+    return replace(preview, agent=answer.agent, path="model", reason=answer.reason, request=None)

@@ -14,9 +14,10 @@ from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.arrive import arrive, escalate
 from signalbox.routing.backoff import backoff_ms
-from signalbox.routing.candidates import Weighed, handoffs_of, weigh
+from signalbox.routing.candidates import Weighed, definition_of, handoffs_of, weigh
 from signalbox.routing.commands import Command
 from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
+from signalbox.routing.hear import end_listening, is_listener
 from signalbox.routing.prompt import prompt_digest, routing_request
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.state import Conversation, InFlight
@@ -234,12 +235,15 @@ def _time_passed(turn: Turn) -> None:
     for task_id, dispatch in turn.state.open.items():
         if turn.now_ms >= dispatch.deadline_ms:
             turn.close_task(task_id)
+            silence = f"{dispatch.agent} did not answer {task_id} in time"
             run = turn.state.workflow
             step_id = None if run is None else run.step_of(task_id)
             if step_id is not None:
                 silent(turn, step_id, dispatch)
+            elif is_listener(definition_of(dispatch.agent, turn.rulebook)):
+                end_listening(turn, silence)
             else:
-                turn.judge("expired", f"{dispatch.agent} did not answer {task_id} in time")
+                turn.judge("expired", silence)
 
 
 def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None:

@@ -10,6 +10,7 @@ from signalbox.definitions.contract import Contract
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from signalbox.routing.pool import Pool
+from signalbox.routing.subscriptions import Subscriptions
 from signalbox.workflows.compiled import CompiledWorkflow
 
 KEPT_VERSIONS: Final = 3
@@ -50,6 +51,7 @@ class Rules:
     policies: Mapping[str, FleetPolicy]
     completes_on: frozenset[str]
     engine: EnginePolicy
+    subscriptions: Subscriptions
     workflows: Mapping[str, CompiledWorkflow] = field(default_factory=dict)
 
     @classmethod
@@ -65,12 +67,13 @@ class Rules:
                 name: CompiledAgent(definition, active.fleet_of[name])
                 for name, definition in active.agents.items()
             },
-            pool=Pool(active.agents),
+            pool=Pool({name: one for name, one in active.agents.items() if one.is_candidate}),
             policies=active.policies,
             completes_on=frozenset(
                 kind for policy in active.policies.values() for kind in policy.completes_on
             ),
             engine=engine,
+            subscriptions=Subscriptions(active.agents),
             workflows=_compiled(active),
         )
 

@@ -26,6 +26,7 @@ from signalbox.routing.commands import (
     Recall,
     RecordDecision,
     Resume,
+    SetPaused,
     StorePending,
     StoreResult,
 )
@@ -62,6 +63,7 @@ class Simulation:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
     counts: list[str] = field(default_factory=list)
+    paused: dict[str, bool] = field(default_factory=dict)
 
     def state_of(self, conversation_id: str) -> Conversation:
         """Return the conversation as state holds it; a new one where it holds none."""
@@ -150,7 +152,13 @@ class Simulation:
 
     def _keep(
         self,
-        command: Dispatch | RecordDecision | EmitOutcome | EmitDeadLetter | EmitReview | Count,
+        command: Dispatch
+        | RecordDecision
+        | EmitOutcome
+        | EmitDeadLetter
+        | EmitReview
+        | SetPaused
+        | Count,
     ) -> None:
         match command:
             case Dispatch():
@@ -163,5 +171,7 @@ class Simulation:
                 self.dead_letters.append(dead_letter)
             case EmitReview(review):
                 self.reviews.append(review)
+            case SetPaused(pause):
+                self.paused[pause.agent] = pause.paused
             case Count(name):
                 self.counts.append(name)

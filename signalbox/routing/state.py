@@ -69,7 +69,8 @@ class Conversation:
     """Everything remembered of one conversation.
 
     `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
-    it is written once nothing is open, waiting or in flight, and no workflow runs.
+    it is written once nothing is open, waiting or in flight, and no workflow runs. `heard` counts the answers of agents that a
+    subscriber was given in this episode.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Conversation:
     waiting: tuple[Waiting, ...] = ()
     open: Mapping[str, OpenDispatch] = field(default_factory=dict)
     workflow: WorkflowRun | None = None
+    heard: Mapping[str, int] = field(default_factory=dict)
     seen: bytes = b""
 
     def next_deadline_ms(self) -> int | None:
@@ -142,6 +144,7 @@ class Conversation:
                 "waiting": self.waiting,
                 "open": self.open,
                 **({} if self.workflow is None else {"workflow": self.workflow.encoded()}),
+                **({"heard": self.heard} if self.heard else {}),
             }
         )
         return b"\n".join((head, self.seen))
@@ -168,6 +171,7 @@ class Conversation:
                 task_id: OpenDispatch(**dispatch) for task_id, dispatch in fields["open"].items()
             },
             workflow=None if run is None else WorkflowRun.decoded(run),
+            heard=fields.get("heard", {}),
             seen=base64.b64decode(fields["seen"])
             if "seen" in fields
             else seen,  # version 1 had it inside
@@ -182,5 +186,5 @@ def _in_flight(fields: dict[str, Any]) -> InFlight:
 _SCALARS: Final = tuple(
     slot.name
     for slot in fields_of(Conversation)
-    if slot.name not in {"in_flight", "waiting", "open", "workflow", "seen"}
+    if slot.name not in {"in_flight", "waiting", "open", "workflow", "heard", "seen"}
 )

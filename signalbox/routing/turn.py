@@ -118,6 +118,7 @@ class Turn:
             verdict=None,
             verdict_detail="",
             open={},
+            heard={},
         )
 
     def close_task(self, task_id: str) -> None:
