@@ -11,6 +11,7 @@ SELECT
     {{ moment('started_at') }} AS started_at,
     {{ moment('ended_at') }} AS ended_at,
     JSON_VALUE(json, '$.detail') AS detail,
+    JSON_QUERY(json, '$.result') AS `result`,
     partition_id,
     record_offset,
     record_time

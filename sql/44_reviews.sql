@@ -12,6 +12,10 @@ SELECT
     JSON_VALUE(json, '$.reason') AS reason,
     {{ moment('opened_at') }} AS opened_at,
     {{ moment('deadline') }} AS deadline,
+    JSON_VALUE(json, '$.workflow') AS workflow,
+    JSON_VALUE(json, '$.step') AS step,
+    JSON_VALUE(json, '$.token') AS token,
+    JSON_VALUE(json, '$.default') AS `default`,
     partition_id,
     record_offset,
     record_time

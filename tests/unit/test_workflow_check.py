@@ -153,7 +153,7 @@ def test_a_sound_workflow_is_loaded_with_its_fleet(folder):
         ("  compensate: {agent: release}\n", "", "17:7", "step 'reserve' may be done when 'charge' fails"),
         ("  compensate: none\n", "", "21:7", "step 'charge' may be done when 'ship' fails"),
         ("starts_on: [order.placed]", "starts_on: [task.failed]", "3:1", "type of the engine"),
-        ("when: data.amount > 0", "wen: 1", "24:9", "not a field of a definition"),
+        ("when: data.amount > 0", "wen: 1", "24:8", "not a field of a definition"),
         ("rounds: 2", "rounds: 0", "26:41", "greater than or equal to 1"),
         ("deadline_seconds: 60", "deadline_seconds: 0", "27:68", "greater than 0"),
         ("'{{ data.product_id }}'", "{{ data.product_id }}", "19:11", "`{{ … }}` without quotes; put it in quotes"),
