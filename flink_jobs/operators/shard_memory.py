@@ -15,6 +15,8 @@ from signalbox.routing.state import Conversation
 
 RECENT: Final = 64
 """Decoded conversations kept per shard: 4,096 in all, a minute of new ones at 50/s."""
+_HOUR_MS: Final = 3_600_000
+_FEW_STALE: Final = 64
 
 
 class DueTimes:
@@ -40,6 +42,10 @@ class DueTimes:
     def drop(self, conversation: str) -> None:
         """Forget `conversation`."""
         self._due_ms.pop(conversation, None)
+        # What was dropped or moved stays in the heap until its time: an hour's conversations, where most end in a second.
+        if len(self._heap) > 2 * len(self._due_ms) + _FEW_STALE:
+            self._heap = [(due_ms, name) for name, due_ms in self._due_ms.items()]
+            heapq.heapify(self._heap)
 
     def take_due(self, now_ms: int) -> Iterator[str]:
         """Return every conversation whose entry has passed; the entries stay until they are set or dropped."""
@@ -56,12 +62,23 @@ class ShardMemory:
     that the shard is looked after, 0 while it need not be.
     """
 
-    __slots__ = ("_known", "_recent", "alive_ms", "due", "is_armed", "waiting_for_definitions")
+    __slots__ = (
+        "_hour",
+        "_known",
+        "_recent",
+        "alive_ms",
+        "due",
+        "is_armed",
+        "waiting_for_definitions",
+    )
 
     def __init__(
         self, conversations: Iterable[str], deadlines: Mapping[str, int], now_ms: int
     ) -> None:
-        self._known = dict.fromkeys(conversations, now_ms)
+        # By hash, and with one number for all of an hour: a third of the room, and this grows with every conversation. Two of
+        # one hash are one miss in state too many, no more.
+        self._hour = now_ms // _HOUR_MS
+        self._known = dict.fromkeys(map(hash, conversations), self._hour)
         self._recent: OrderedDict[str, Conversation] = OrderedDict()
         self.due = DueTimes()
         for conversation, due_ms in deadlines.items():
@@ -72,7 +89,7 @@ class ShardMemory:
 
     def knows(self, conversation: str) -> bool:
         """Say whether state may hold `conversation`; False means it cannot."""
-        return conversation in self._known
+        return hash(conversation) in self._known
 
     def recent(self, conversation: str) -> Conversation | None:
         """Return the conversation as it was last written or read, when it is among the recent ones."""
@@ -84,7 +101,10 @@ class ShardMemory:
     def remember(self, state: Conversation, now_ms: int | None = None) -> None:
         """Keep `state`; with `now_ms` it was just written to keyed state."""
         if now_ms is not None:
-            self._known[state.id] = now_ms
+            hour = now_ms // _HOUR_MS
+            if hour != self._hour:
+                self._hour = hour
+            self._known[hash(state.id)] = self._hour
         self._recent[state.id] = state
         self._recent.move_to_end(state.id)
         if len(self._recent) > RECENT:
@@ -92,4 +112,5 @@ class ShardMemory:
 
     def forget_before(self, moment_ms: int) -> None:
         """Forget conversations last written before `moment_ms`: their state has expired."""
-        self._known = {name: at for name, at in self._known.items() if at >= moment_ms}
+        last_hour = moment_ms // _HOUR_MS
+        self._known = {name: hour for name, hour in self._known.items() if hour >= last_hour}
