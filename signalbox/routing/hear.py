@@ -14,12 +14,13 @@ from typing import Final
 
 from signalbox.contracts.control import Pause
 from signalbox.contracts.decision import NONE, Candidate, Decision
-from signalbox.contracts.envelope import ORCHESTRATOR, TASK_ASSIGNED, Envelope
+from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import SUBSCRIPTION_SLOT, dispatch_id, seen_hash, subscription_slot
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.commands import Count, Dispatch, RecordDecision, SetPaused
 from signalbox.routing.rules import Rules
+from signalbox.routing.send_task import new_task, task_deadline_ms
 from signalbox.routing.state import OpenDispatch
 from signalbox.routing.turn import Turn
 
@@ -127,7 +128,7 @@ def _give(turn: Turn, message: Envelope, rules: Rules, agent: str, sender: str |
     state, compiled, slot = turn.state, rules.agents[agent], subscription_slot(agent)
     subscribe = compiled.definition.subscribe
     budgets = rules.policy_of(state.fleet or compiled.fleet).budgets
-    deadline_ms = min(state.deadline_ms, turn.now_ms + int(budgets.task_seconds * 1000))
+    deadline_ms = task_deadline_ms(turn, budgets.task_seconds)
     turn.record(
         message,
         slot=slot,
@@ -136,22 +137,16 @@ def _give(turn: Turn, message: Envelope, rules: Rules, agent: str, sender: str |
         reason=f"{agent} subscribes to it",
         candidates=None,
     )
-    task = Envelope(
-        **{**(message.model_extra or {}), "causetype": message.type},
-        id=dispatch_id(message.id, slot),
-        source=ORCHESTRATOR,
-        type=TASK_ASSIGNED,
-        time=from_epoch_ms(turn.now_ms),
-        subject=state.id,
-        correlationid=message.correlationid or message.id,
-        causationid=message.id,
-        traceparent=message.traceparent,
-        priority=(subscribe and subscribe.priority) or message.priority,
-        target=agent,
-        hop=state.hops + 1,
+    task = new_task(
+        turn,
+        message,
+        agent,
+        slot,
+        message.data,
+        deadline_ms=deadline_ms,
         definitions=rules.digest,
-        deadline=from_epoch_ms(deadline_ms),
-        data=message.data,
+        causetype=message.type,
+        priority=(subscribe and subscribe.priority) or message.priority,
     )
     heard = state.heard
     if sender is not None:

@@ -33,29 +33,57 @@ def send_task(
         task_seconds: how long the agent may be silent; never past the episode's deadline.
         definitions: digest of the definitions that decided.
     """
-    state = turn.state
-    deadline_ms = min(state.deadline_ms, turn.now_ms + int(task_seconds * 1000))
-    task = Envelope(
+    deadline_ms = task_deadline_ms(turn, task_seconds)
+    task = new_task(
+        turn, cause, agent, slot, data, deadline_ms=deadline_ms, definitions=definitions
+    )
+    turn.evolve(
+        hops=turn.state.hops + 1,
+        last_agent=agent,
+        open={**turn.state.open, task.id: OpenDispatch(agent, deadline_ms)},
+    )
+    turn.emit(Dispatch(agent, task))
+    return task.id
+
+
+def task_deadline_ms(turn: Turn, task_seconds: float) -> int:
+    """Return when a task given now is over, ms since 1970: never past the episode."""
+    return min(turn.state.deadline_ms, turn.now_ms + int(task_seconds * 1000))
+
+
+def new_task(
+    turn: Turn,
+    cause: Envelope,
+    agent: str,
+    slot: str,
+    data: dict[str, Any],
+    *,
+    deadline_ms: int,
+    definitions: str,
+    **changed: Any,
+) -> Envelope:
+    """Return the envelope of a task; nothing of the turn changes.
+
+    `deadline_ms` is when it is over; `changed` are attributes that differ from those that follow from `cause`.
+    """
+    attributes = {
         **(cause.model_extra or {}),
+        "traceparent": cause.traceparent,
+        "priority": cause.priority,
+        **changed,
+    }
+    return Envelope(
+        **attributes,
         id=dispatch_id(cause.id, slot),
         source=ORCHESTRATOR,
         type=TASK_ASSIGNED,
         time=from_epoch_ms(turn.now_ms),
-        subject=state.id,
+        subject=turn.state.id,
         correlationid=cause.correlationid or cause.id,
         causationid=cause.id,
-        traceparent=cause.traceparent,
-        priority=cause.priority,
         target=agent,
-        hop=state.hops + 1,
+        hop=turn.state.hops + 1,
         definitions=definitions,
         deadline=from_epoch_ms(deadline_ms),
         data=data,
     )
-    turn.evolve(
-        hops=state.hops + 1,
-        last_agent=agent,
-        open={**state.open, task.id: OpenDispatch(agent, deadline_ms)},
-    )
-    turn.emit(Dispatch(agent, task))
-    return task.id
