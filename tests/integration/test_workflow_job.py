@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,13 +69,20 @@ def _agents(job: RunningJob, servers: str, folder: Path) -> Iterator[None]:
     """The fleet's agents, as one thread: committed tasks in, answers out, effects in the books of `folder`."""
     context, is_over = context_of(folder), threading.Event()
     handlers = {name: handler_from(definition) for name, definition in FLEET.agents.items()}
+    topics = [full_name(PREFIX, topic) for topic in TOPICS]
     consumer = _Consumer(
-        *(full_name(PREFIX, topic) for topic in TOPICS),
+        *topics,
         bootstrap_servers=servers,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         enable_auto_commit=False,
     )
+
+    deadline = time.monotonic() + 30
+    # A first poll before the client knows a topic can leave it without that topic's partitions.
+    while not all(consumer.partitions_for_topic(topic) for topic in topics):
+        assert time.monotonic() < deadline, f"the client does not see {topics}"
+        time.sleep(0.1)
 
     def work() -> None:
         while not is_over.is_set():
@@ -89,14 +98,15 @@ def _agents(job: RunningJob, servers: str, folder: Path) -> Iterator[None]:
                         output = FLEET.agents[task.target or ""].output
                         job.send(reply(task, result.data, kind=output.type))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
-        consumer.close()
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            yield
+        finally:
+            is_over.set()
+            # What ended it is the test's error, not only the outcomes that never came.
+            working.result()
+            consumer.close()
 
 
 def test_orders_survive_a_killed_taskmanager_and_books_add_up(
