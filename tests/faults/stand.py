@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.lab import environment
 from connectors.kafka import KafkaBroker
 from connectors.registry import publish
 from connectors.topic_admin import ensure_topics
@@ -295,21 +296,3 @@ def standing(folder: Path) -> Iterator[Stand]:
         yield made
     finally:
         made.close()
-
-
-class environment:
-    """Environment variables for the length of a block."""
-
-    def __init__(self, **variables: str) -> None:
-        self._variables = variables
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self._variables}
-        os.environ.update(self._variables)
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

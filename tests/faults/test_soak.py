@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from benchmarks.lab import environment
 from tests.faults.figures import stall_seconds
 from tests.faults.load import mixed
-from tests.faults.stand import Stand, environment, standing
+from tests.faults.stand import Stand, standing
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 PER_SECOND = 50.0
