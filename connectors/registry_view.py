@@ -16,6 +16,7 @@ from signalbox.contracts.registry import (
     Manifest,
     PartRecord,
     Retirement,
+    agent_key,
     part_from_json,
 )
 from signalbox.definitions.fleet import ActiveSet
@@ -51,7 +52,7 @@ class RegistryView:
     def retired_definition(self, agent: str) -> AgentDefinition | None:
         """Return what a retired agent was; None where it is not retired or its record cannot be read."""
         retirement = self.state.retired.get(agent)
-        record = self._records.get(f"{agent}@{retirement.digest}") if retirement else None
+        record = self._records.get(agent_key(agent, retirement.digest)) if retirement else None
         try:
             return AgentDefinition.model_validate(record.definition) if record else None
         except ValidationError:

@@ -22,6 +22,7 @@ from signalbox.contracts.registry import (
     Manifest,
     PartRecord,
     Retirement,
+    agent_key,
     part_from_json,
 )
 from signalbox.definitions.fleet import ActiveSet
@@ -114,7 +115,7 @@ class Definitions:
     def _know_retired(self, parts: ReadableParts) -> None:
         known = {}
         for name, digest in _retired(parts).items():
-            raw = parts.get(f"{name}@{digest}")
+            raw = parts.get(agent_key(name, digest))
             with suppress(ValidationError):
                 if raw is not None:
                     record: AgentRecord = AgentRecord.from_json(raw)
@@ -128,7 +129,7 @@ class Definitions:
             self._set_retired(left, parts)
             return
         named = {key for manifest in _history(parts) for key in manifest.keys}
-        named |= {f"{name}@{digest}" for name, digest in _retired(parts).items()}
+        named |= {agent_key(*one) for one in _retired(parts).items()}
         if key == MANIFEST_KEY or key in named:
             LOG.warning("agent_registry: the tombstone of %r was ignored: it is in use", key)
         else:

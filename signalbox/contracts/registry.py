@@ -23,32 +23,39 @@ BacklogPolicy = Literal["drain", "dead-letter"]
 """What becomes of the tasks that wait for an agent when it is removed: worked off, or each a dead letter `agent_removed`."""
 
 
-class AgentRecord(Record):
-    """One definition as it was applied; the Kafka key is `key`."""
+def agent_key(name: str, digest: str) -> str:
+    """Return the Kafka key of an agent's definition."""
+    return f"{name}@{digest}"
 
+
+def workflow_key(name: str, digest: str) -> str:
+    """Return the Kafka key of a workflow."""
+    return f"{WORKFLOW_PREFIX}{name}@{digest}"
+
+
+class _Part(Record):
     name: Name
     digest: str
     fleet: Name
     definition: dict[str, Any]
+
+
+class AgentRecord(_Part):
+    """One definition as it was applied; the Kafka key is `key`."""
 
     @property
     def key(self) -> str:
         """`<agent>@<digest>`."""
-        return f"{self.name}@{self.digest}"
+        return agent_key(self.name, self.digest)
 
 
-class WorkflowRecord(Record):
+class WorkflowRecord(_Part):
     """One workflow as it was applied; the Kafka key is `key`."""
-
-    name: Name
-    digest: str
-    fleet: Name
-    definition: dict[str, Any]
 
     @property
     def key(self) -> str:
         """`workflow/<name>@<digest>`."""
-        return f"{WORKFLOW_PREFIX}{self.name}@{self.digest}"
+        return workflow_key(self.name, self.digest)
 
 
 PartRecord = AgentRecord | WorkflowRecord
@@ -83,8 +90,8 @@ class Manifest(Record):
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of all definitions it names."""
-        agents = (f"{name}@{digest}" for name, digest in self.agents.items())
-        workflows = (f"{WORKFLOW_PREFIX}{name}@{one}" for name, one in self.workflows.items())
+        agents = (agent_key(*named) for named in self.agents.items())
+        workflows = (workflow_key(*named) for named in self.workflows.items())
         return (*agents, *workflows)
 
     @staticmethod

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from signalbox.contracts.registry import (
-    WORKFLOW_PREFIX,
     AgentRecord,
     Manifest,
     PartRecord,
     WorkflowRecord,
+    agent_key,
+    workflow_key,
 )
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from signalbox.definitions.workflow import WorkflowDefinition
@@ -83,7 +84,7 @@ class ActiveSet:
         if len(agents) > MAX_AGENTS:
             msg = f"fleets {', '.join(policies)} have {len(agents)} agents; at most {MAX_AGENTS} are active together: leave some out"
             raise ValueError(msg)
-        return cls._build(agents, fleet_of, policies, workflows, workflow_fleet_of)
+        return cls("", agents, fleet_of, policies, workflows, workflow_fleet_of)._changed()
 
     @classmethod
     def from_records(
@@ -93,7 +94,7 @@ class ActiveSet:
         agents: dict[str, AgentDefinition] = {}
         fleet_of: dict[str, str] = {}
         for name, digest in manifest.agents.items():
-            record = records.get(f"{name}@{digest}")
+            record = records.get(agent_key(name, digest))
             if record is None:
                 return None
             agents[name] = AgentDefinition.model_validate(record.definition)
@@ -101,7 +102,7 @@ class ActiveSet:
         workflows: dict[str, WorkflowDefinition] = {}
         workflow_fleet_of: dict[str, str] = {}
         for name, digest in manifest.workflows.items():
-            record = records.get(f"{WORKFLOW_PREFIX}{name}@{digest}")
+            record = records.get(workflow_key(name, digest))
             if record is None:
                 return None
             workflows[name] = WorkflowDefinition.model_validate(record.definition)
@@ -111,21 +112,15 @@ class ActiveSet:
         }
         return cls(manifest.digest, agents, fleet_of, policies, workflows, workflow_fleet_of)
 
-    @classmethod
-    def _build(
-        cls,
-        agents: dict[str, AgentDefinition],
-        fleet_of: dict[str, str],
-        policies: dict[str, FleetPolicy],
-        workflows: dict[str, WorkflowDefinition],
-        workflow_fleet_of: dict[str, str],
-    ) -> ActiveSet:
+    def _changed(self, **parts: Any) -> ActiveSet:
+        """Return the set with `parts` in place of its own, under the digest that follows from the whole."""
+        after = replace(self, **parts)
         digest = Manifest.digest_of(
-            {name: definition.digest for name, definition in agents.items()},
-            {name: policy.as_json() for name, policy in policies.items()},
-            {name: workflow.digest for name, workflow in workflows.items()},
+            {name: definition.digest for name, definition in after.agents.items()},
+            {name: policy.as_json() for name, policy in after.policies.items()},
+            {name: workflow.digest for name, workflow in after.workflows.items()},
         )
-        return cls(digest, agents, fleet_of, policies, workflows, workflow_fleet_of)
+        return replace(after, digest=digest)
 
     def with_fleet(self, fleet: Fleet) -> ActiveSet:
         """Return the set after `agents apply`: `fleet`'s agents and workflows upserted, its policy replaced.
@@ -143,12 +138,15 @@ class ActiveSet:
             raise ValueError(msg)
         _refuse_foreign("agent", fleet.agents, self.fleet_of, fleet.name)
         _refuse_foreign("workflow", fleet.workflows, self.workflow_fleet_of, fleet.name)
-        return self._build(
-            {**self.agents, **fleet.agents},
-            {**self.fleet_of, **dict.fromkeys(fleet.agents, fleet.name)},
-            {**self.policies, fleet.name: fleet.policy},
-            {**self.workflows, **fleet.workflows},
-            {**self.workflow_fleet_of, **dict.fromkeys(fleet.workflows, fleet.name)},
+        return self._changed(
+            agents={**self.agents, **fleet.agents},
+            fleet_of={**self.fleet_of, **dict.fromkeys(fleet.agents, fleet.name)},
+            policies={**self.policies, fleet.name: fleet.policy},
+            workflows={**self.workflows, **fleet.workflows},
+            workflow_fleet_of={
+                **self.workflow_fleet_of,
+                **dict.fromkeys(fleet.workflows, fleet.name),
+            },
         )
 
     def without(self, agent: str) -> ActiveSet:
@@ -169,12 +167,10 @@ class ActiveSet:
             )
             raise ValueError(msg)
         left = set(fleet_of.values())
-        return self._build(
-            {name: definition for name, definition in self.agents.items() if name != agent},
-            fleet_of,
-            {name: policy for name, policy in self.policies.items() if name in left},
-            dict(self.workflows),
-            dict(self.workflow_fleet_of),
+        return self._changed(
+            agents={name: definition for name, definition in self.agents.items() if name != agent},
+            fleet_of=fleet_of,
+            policies={name: policy for name, policy in self.policies.items() if name in left},
         )
 
     def without_workflow(self, workflow: str) -> ActiveSet:
@@ -185,23 +181,16 @@ class ActiveSet:
         """
         if workflow not in self.workflows:
             raise KeyError(workflow)
-        return self._build(
-            dict(self.agents),
-            dict(self.fleet_of),
-            dict(self.policies),
-            {name: one for name, one in self.workflows.items() if name != workflow},
-            {name: fleet for name, fleet in self.workflow_fleet_of.items() if name != workflow},
+        return self._changed(
+            workflows={name: one for name, one in self.workflows.items() if name != workflow},
+            workflow_fleet_of={
+                name: fleet for name, fleet in self.workflow_fleet_of.items() if name != workflow
+            },
         )
 
     def with_policies(self, policies: Mapping[str, FleetPolicy]) -> ActiveSet:
         """Return the set with exactly these policies; every agent's fleet must be among them."""
-        return self._build(
-            dict(self.agents),
-            dict(self.fleet_of),
-            dict(policies),
-            dict(self.workflows),
-            dict(self.workflow_fleet_of),
-        )
+        return self._changed(policies=dict(policies))
 
     def fleets(self) -> tuple[Fleet, ...]:
         """Return the fleets that the set is of, in the order of their policies."""
