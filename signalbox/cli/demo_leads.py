@@ -14,6 +14,7 @@ import orjson
 
 from signalbox.contracts.envelope import Envelope
 from signalbox.errors import UsageError
+from signalbox.json_lines import object_of
 from signalbox.topics import AGENT_MESSAGES, INCOMING_LEADS
 
 LEADS_FILE: Final = "leads.jsonl"
@@ -85,14 +86,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         if not raw.strip():
             continue
         try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            msg = f"{path}:{number}: not JSON: {error}"
+            found.append(object_of(raw, lambda value: type(value).__name__))
+        except ValueError as error:
+            msg = f"{path}:{number}: {error}"
             raise UsageError(msg) from None
-        if not isinstance(value, dict):
-            msg = f"{path}:{number}: a JSON object is needed, got {type(value).__name__}"
-            raise UsageError(msg)
-        found.append(value)
     return found
 
 

@@ -34,3 +34,9 @@ class Review(Record):
     step: str | None = None
     token: str | None = None
     default: Literal["approve", "reject"] | None = None
+
+
+def resolver_of(resolution: Envelope) -> str:
+    """Return who a `review.resolved` message says has decided, else where it came from; at most 200 characters."""
+    said = resolution.data.get("resolved_by")
+    return (said if isinstance(said, str) and said else resolution.source)[:200]

@@ -16,6 +16,7 @@ from signalbox.contracts.envelope import (
 )
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
+from signalbox.contracts.review import resolver_of
 from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
@@ -177,7 +178,5 @@ def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
         )
         return
     turn.mark_seen(message.id)
-    resolved_by = message.data.get("resolved_by")
-    who = resolved_by if isinstance(resolved_by, str) and resolved_by else message.source
-    turn.evolve(in_flight=in_flight.evolve(resolution=Resolution(agent, who[:200])))
+    turn.evolve(in_flight=in_flight.evolve(resolution=Resolution(agent, resolver_of(message))))
     turn.emit(Resume(in_flight.sequence))

@@ -8,7 +8,7 @@ from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import approval_token
 from signalbox.contracts.record import from_epoch_ms
-from signalbox.contracts.review import Review
+from signalbox.contracts.review import Review, resolver_of
 from signalbox.routing.commands import EmitReview
 from signalbox.routing.ticks import Origin
 from signalbox.routing.turn import Turn
@@ -77,10 +77,8 @@ def resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
         turn.dead_letter(message, "invalid_envelope", detail, origin=origin)
         return
     turn.mark_seen(message.id)
-    resolved_by = message.data.get("resolved_by")
-    who = resolved_by if isinstance(resolved_by, str) and resolved_by else message.source
     comment = str(message.data.get("comment") or "")
-    agree(turn, step_id, is_agreed=decision == "approve", who=who[:200], comment=comment)
+    agree(turn, step_id, is_agreed=decision == "approve", who=resolver_of(message), comment=comment)
 
 
 def time_passed(turn: Turn) -> None:
