@@ -18,7 +18,7 @@ YOUNG_OBJECTS: Final = 20_000
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread waits before it asks the other for the interpreter. Java enters Python several times for an element, and at
 Python's 5 ms each entry may wait that long while the calls' thread is busy."""
-CHATTY: Final = ("httpx", "httpcore", "openai")
+CHATTY: Final = ("httpx", "httpcore")
 KEPT_RECORDS: Final = 1000
 _BRIDGE: Final = "pemja.logger"
 

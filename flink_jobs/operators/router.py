@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from flink_jobs.operators.call_runner import Finished
-from flink_jobs.operators.keyed_store import KeyedStore, pending_key, split_pending_key
+from flink_jobs.operators.keyed_store import KeyedStore, Map, pending_key, split_pending_key
 from flink_jobs.operators.rows import OutputRow
 from flink_jobs.operators.shard_memory import ShardMemory
 from flink_jobs.operators.tick_reducer import TickReducer
@@ -184,13 +184,14 @@ class Router:
     ) -> list[t.Tick]:
         """Carry out what is not a row, and return the ticks that follow at once."""
         stored: dict[int, Envelope] = {}
+        written: dict[int, bytes] = {}
         answered: dict[int, Envelope] = {}
         resumed: list[t.Tick] = []
         for command in commands:
             match command:
                 case c.StorePending(sequence, message):
-                    stored[sequence] = message
-                    self._store.pending.put(pending_key(conversation, sequence), message.to_json())
+                    stored[sequence], written[sequence] = message, message.to_json()
+                    self._store.pending.put(pending_key(conversation, sequence), written[sequence])
                 case c.DropPending(sequence):
                     self._calls.cancel(shard, conversation, sequence)
                     self._store.pending.remove(pending_key(conversation, sequence))
@@ -199,7 +200,7 @@ class Router:
                     if asked is not None:
                         # As JSON, and without the room that orjson grew by: thousands may be in flight, and an
                         # envelope takes ten times as much.
-                        context = bytes(memoryview(asked.to_json()))
+                        context = bytes(memoryview(written.get(sequence) or asked.to_json()))
                         self._calls.submit(shard, conversation, command, context)
                 case c.Resume(sequence):
                     waiting = stored.get(sequence) or self._message(conversation, sequence, tick)
@@ -224,18 +225,11 @@ class Router:
                     results.remove(pending_key(conversation, sequence))
             case c.Recall(sequences):
                 found = {
-                    one: answered.get(one) or self._result(conversation, one) for one in sequences
+                    one: answered.get(one) or _kept(results, conversation, one, "result")
+                    for one in sequences
                 }
                 return [t.Recalled(found)]
         return []
-
-    def _result(self, conversation: str, sequence: int) -> Envelope | None:
-        raw = self._store.results.get(pending_key(conversation, sequence))
-        if raw is None:
-            LOG.error("conversation %s: result %s is not in state", conversation, sequence)
-            return None
-        message: Envelope = Envelope.from_json(raw)
-        return message
 
     def _count_it(self, command: c.Command) -> None:
         match command:
@@ -250,12 +244,7 @@ class Router:
         """Return the message kept under `sequence`: the tick's own, where it is that one, else from state."""
         if isinstance(tick, _ABOUT_ONE) and tick.sequence == sequence:
             return tick.message
-        raw = self._store.pending.get(pending_key(conversation, sequence))
-        if raw is None:
-            LOG.error("conversation %s: message %s is not in state", conversation, sequence)
-            return None
-        message: Envelope = Envelope.from_json(raw)
-        return message
+        return _kept(self._store.pending, conversation, sequence, "message")
 
     def _load(self, memory: ShardMemory, conversation: str) -> Conversation:
         state = memory.recent(conversation)
@@ -297,6 +286,15 @@ class Router:
         if memory.alive_ms and not memory.due:
             memory.alive_ms = 0
             self._store.deadlines.remove(ALIVE_KEY)
+
+
+def _kept(store: Map[bytes], conversation: str, sequence: int, what: str) -> Envelope | None:
+    raw = store.get(pending_key(conversation, sequence))
+    if raw is None:
+        LOG.error("conversation %s: %s %s is not in state", conversation, what, sequence)
+        return None
+    message: Envelope = Envelope.from_json(raw)
+    return message
 
 
 def _tick_of(finished: Finished) -> t.Tick:
