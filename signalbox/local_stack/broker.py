@@ -13,7 +13,7 @@ from typing import Final
 from connectors import topic_admin
 from signalbox.errors import StackError
 from signalbox.local_stack import ports
-from signalbox.local_stack.java import Java
+from signalbox.local_stack.java import Java, native_memory_environ
 from signalbox.local_stack.process import ProcessSpec
 
 HEAP_MB: Final = 256
@@ -151,6 +151,7 @@ def spec(plan: BrokerPlan) -> ProcessSpec:
         name="broker",
         argv=(*_java(plan, heap_mb=HEAP_MB), "kafka.Kafka", str(_properties_path(plan))),
         log_path=plan.log_path,
+        environ=native_memory_environ(),
         ready=lambda: _answers(plan.bootstrap_servers, plan.port),
         # A clean shutdown writes out every segment and the producers' state; a kill costs a recovery at the next start.
         stop_seconds=8.0,

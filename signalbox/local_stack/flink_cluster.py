@@ -15,7 +15,7 @@ from flink_jobs.execution_mode import python_path
 from signalbox.local_stack import flink_config
 from signalbox.local_stack.flink_config import ClusterAddress, cluster_options
 from signalbox.local_stack.flink_rest import FlinkRest
-from signalbox.local_stack.java import Java
+from signalbox.local_stack.java import Java, native_memory_environ
 from signalbox.local_stack.ports import LOOPBACK, is_listening
 from signalbox.local_stack.process import ProcessSpec
 from signalbox.settings import Settings
@@ -91,6 +91,7 @@ class ClusterPlan:
             "PYTHONPATH": python_path(),
             # A message's vector is many small products: more threads would wait for each other, and spin.
             "OPENBLAS_NUM_THREADS": "1",
+            **native_memory_environ(),
             "JAVA_HOME": str(self.java.home),
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LIB_DIR": str(self.folder / "lib"),
