@@ -237,6 +237,8 @@ class Router:
                 self._count("signalbox.decisions")
             case c.EmitDeadLetter():
                 self._count("signalbox.dead_letters")
+            case c.PublishEvent():
+                self._count("signalbox.events")
             case c.Count(name):
                 self._count(name)
 

@@ -20,6 +20,7 @@ from signalbox.routing.commands import (
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    PublishEvent,
     RecordDecision,
     SetPaused,
 )
@@ -33,6 +34,7 @@ _WRITABLE: Final = re.compile(
             topics.AGENT_REVIEW,
             topics.AGENT_MESSAGES_DLQ,
             topics.AGENT_CONTROL,
+            topics.AGENT_MESSAGES,
         )
     )
 )
@@ -86,7 +88,13 @@ class Rows:
             case SetPaused(pause):
                 headers = {"ce_id": pause.message_id.encode()}
                 return self._row(topics.AGENT_CONTROL, pause.agent, pause.to_json(), headers)
+            case PublishEvent(event):
+                return self.event(event)
         return None
+
+    def event(self, event: Envelope) -> OutputRow:
+        """Return the row for `agent_messages`, where an event comes back."""
+        return self._row(topics.AGENT_MESSAGES, event.subject, event.to_json(), event.headers())
 
     def decision(self, decision: Decision) -> OutputRow:
         """Return the row for `agent_decisions`."""
