@@ -28,7 +28,7 @@ from agents.ledger import Ledger
 from agents.registry_watch import Ears, RegistryWatch
 from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
-from agents.settle import MAX_STATUSES, Attempt, status_message
+from agents.settle import MAX_STATUSES, Attempt, progress, status_message
 from agents.task import Context, Handler
 from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
@@ -245,7 +245,8 @@ class AgentProcess:
                 if number == MAX_STATUSES + 1:
                     self._log.warning("status.dropped", task=attempt.task.id, sent=MAX_STATUSES)
                 return
-            record = status_message(serving, self._topics, attempt, text, number, now_ms, percent)
+            data = progress(text, percent)
+            record = status_message(serving, self._topics, attempt, data, number, now_ms)
             await asyncio.wrap_future(self._send_aside(producer, record))
 
         return report

@@ -138,26 +138,10 @@ def acknowledgement(
 ) -> OutgoingRecord:
     """Return what says that an attempt at a task begins."""
     data = {"state": "assigned", "attempt": attempt.number}
-    return _status(serving, topics, attempt, data, 0, now_ms)
+    return status_message(serving, topics, attempt, data, 0, now_ms)
 
 
 def status_message(
-    serving: Serving,
-    topics: AgentTopics,
-    attempt: Attempt,
-    text: str,
-    number: int,
-    now_ms: int,
-    percent: float | None = None,
-) -> OutgoingRecord:
-    """Return the `number`-th status of an attempt, 1 to `MAX_STATUSES`; `percent` is how much of it is done, 0 to 100."""
-    data: dict[str, Any] = {"state": "working", "status": _cut(text)}
-    if percent is not None and math.isfinite(percent):
-        data["percent"] = min(100.0, max(0.0, percent))
-    return _status(serving, topics, attempt, data, number, now_ms)
-
-
-def _status(
     serving: Serving,
     topics: AgentTopics,
     attempt: Attempt,
@@ -165,10 +149,19 @@ def _status(
     number: int,
     now_ms: int,
 ) -> OutgoingRecord:
+    """Return the `number`-th status of an attempt: 1 to `MAX_STATUSES`, and 0 is the acknowledgement that it begins."""
     message = _answer(serving, attempt, TASK_STATUS, data, now_ms, {})
     # Number 0 of all is the task's one final answer, and attempts count from 1.
     slot = attempt.number * _STATUS_IDS_PER_ATTEMPT + number
     return _to_messages(topics, message.evolve(id=reply_id(attempt.task.id, slot)))
+
+
+def progress(text: str, percent: float | None) -> dict[str, Any]:
+    """Return the data of a status: what is being done, and how much of it is, 0 to 100."""
+    data: dict[str, Any] = {"state": "working", "status": _cut(text)}
+    if percent is not None and math.isfinite(percent):
+        data["percent"] = min(100.0, max(0.0, percent))
+    return data
 
 
 def _reply(

@@ -134,7 +134,7 @@ SilencePolicy = Literal["wait", "reroute", "fail"]
 class LimitsSpec(_Spec):
     """How long, how many at once, how often.
 
-    `acknowledge_seconds`: an agent says when it takes a task up; a task that it has not taken up by then is given to somebody else who
+    `acknowledge_seconds`: an agent says when it takes a task up; one that it has not taken up by then is given to somebody else who
     accepts it, and a step of a workflow counts a failed attempt. Absent, nothing is said and nothing waited for.
     """
 

@@ -62,6 +62,16 @@ def reduce(
         rulebook: the active definitions; while it has none, messages wait.
     """
     turn = Turn(state, now_ms, rulebook)
+    _take_tick(turn, tick)
+    if turn.state.kept:
+        decide_what_was_taken_back(turn)
+    go_on(turn)
+    turn.settle()
+    publish_end(turn)
+    return turn.state, tuple(turn.commands)
+
+
+def _take_tick(turn: Turn, tick: Tick) -> None:
     match tick:
         case MessageArrived():
             arrive(turn, tick)
@@ -77,21 +87,18 @@ def reduce(
             _time_passed(turn)
         case Recalled(messages):
             turn.at_hand |= messages
-        case WorkflowCrashed(detail):
-            _workflow_crashed(turn, detail)
-        case AgentFailed(agent):
-            if state.is_open:
-                agent_failed(turn, agent)
-        case DefinitionsReady():
-            pass
+        case WorkflowCrashed() | AgentFailed() | DefinitionsReady():
+            _take_news(turn, tick)
         case _:
             assert_never(tick)
-    if turn.state.kept:
-        decide_what_was_taken_back(turn)
-    go_on(turn)
-    turn.settle()
-    publish_end(turn)
-    return turn.state, tuple(turn.commands)
+
+
+def _take_news(turn: Turn, tick: WorkflowCrashed | AgentFailed | DefinitionsReady) -> None:
+    match tick:
+        case WorkflowCrashed(detail):
+            _workflow_crashed(turn, detail)
+        case AgentFailed(agent) if turn.state.is_open:
+            agent_failed(turn, agent)
 
 
 def _ready(turn: Turn, tick: MessageReady) -> None:
