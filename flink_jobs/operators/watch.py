@@ -68,7 +68,7 @@ class WatchAgents(KeyedProcessFunction):
             if event is not None:
                 yield AGENT_EVENTS, flink_row(event)
         if any(change.kind in {"failed", "recovered"} for change in changes):
-            yield Row(LIVENESS_KEY, failed_json(watch.failed))
+            yield _row(LIVENESS_KEY, failed_json(watch.failed))
 
     def _heard(self, watch: Watch, record: bytes, moment_ms: int) -> list[Change]:
         try:
@@ -105,4 +105,8 @@ def _echo(moment_ms: int) -> Heartbeat:
 def registry_row(value: Any) -> Row:
     """Return a record of `agent_registry` as a row of `BROADCAST_TYPE`, so that both streams are one broadcast."""
     key, record = value
-    return Row(key, record)
+    return _row(key, record)
+
+
+def _row(key: str | None, record: bytes | None) -> Row:
+    return Row(key, record)  # type: ignore[no-untyped-call]

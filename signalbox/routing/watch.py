@@ -167,7 +167,7 @@ class Watch:
         status = kind if kind in {"failed", "left"} else "alive"
         standing = Standing(
             agent=agent,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             number=1 if before is None else before.number + 1,
             since_ms=since_ms,
             draining=draining,
