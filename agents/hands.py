@@ -14,7 +14,7 @@ from agents.backlog import Item
 from agents.clock import Clock
 from agents.result import HandlerResult, Terminal
 from agents.serving import AgentTopics, Serving
-from agents.settle import Again, Attempt, Settled, give_up, settle
+from agents.settle import Again, Attempt, Settled, acknowledgement, give_up, settle
 from agents.task import Context, Task
 from agents.workload import Start, Workload
 from connectors.broker import Partition
@@ -144,10 +144,18 @@ class Hands:
             # Counted, noted with a commit, and not begun when the agent was removed.
             self._turn_away(start.item)
             return
+        if self.serving.definition.limits.acknowledge_seconds is not None:
+            self._acknowledge(start)
         task = asyncio.get_running_loop().create_task(self._handle(start, self.serving))
         self._running[task] = start.item
         self.counters.active = len(self._running)
         task.add_done_callback(self._handled)
+
+    def _acknowledge(self, start: Start) -> None:
+        now_ms = self._clock.now_ms()
+        attempt = Attempt(start.item.record, start.item.envelope, start.attempt, now_ms)
+        record = acknowledgement(self.serving, self._topics, attempt, now_ms)
+        self._work.acknowledge(start.item, record)
 
     def _handled(self, task: asyncio.Task[None]) -> None:
         item = self._running.pop(task)

@@ -28,7 +28,7 @@ from agents.ledger import Ledger
 from agents.registry_watch import Ears, RegistryWatch
 from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
-from agents.settle import Attempt, status_message
+from agents.settle import MAX_STATUSES, Attempt, progress, status_message
 from agents.task import Context, Handler
 from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
@@ -236,12 +236,17 @@ class AgentProcess:
 
     def _status_reporter(
         self, attempt: Attempt, serving: Serving, producer: Producer
-    ) -> Callable[[str], Awaitable[None]]:
+    ) -> Callable[[str, float | None], Awaitable[None]]:
         numbers = count(1)
 
-        async def report(text: str) -> None:
-            now_ms = self._clock.now_ms()
-            record = status_message(serving, self._topics, attempt, text, next(numbers), now_ms)
+        async def report(text: str, percent: float | None) -> None:
+            now_ms, number = self._clock.now_ms(), next(numbers)
+            if number > MAX_STATUSES:
+                if number == MAX_STATUSES + 1:
+                    self._log.warning("status.dropped", task=attempt.task.id, sent=MAX_STATUSES)
+                return
+            data = progress(text, percent)
+            record = status_message(serving, self._topics, attempt, data, number, now_ms)
             await asyncio.wrap_future(self._send_aside(producer, record))
 
         return report

@@ -5,6 +5,7 @@ Pure. Ids depend only on the task's id, so a task handled twice gives records th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ BACKOFF_BASE_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 60_000
 MAX_DETAIL_CHARS: Final = 2_000
 _STATUS_IDS_PER_ATTEMPT: Final = 1_000
+MAX_STATUSES: Final = _STATUS_IDS_PER_ATTEMPT - 1
+"""Of one attempt; the first is the acknowledgement's. Each is a message of its conversation, so there is an end to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,12 @@ def give_up(
     """Return the dead letter of a task and the `task.failed` that tells its conversation."""
     detail = _cut(detail)
     failed = _answer(
-        serving, attempt, TASK_FAILED, {"reason": reason, "detail": detail}, now_ms, {}
+        serving,
+        attempt,
+        TASK_FAILED,
+        {"reason": reason, "detail": detail, "attempts": attempt.number},
+        now_ms,
+        {},
     )
     letter = _dead_letter(
         attempt.record,
@@ -125,14 +133,35 @@ def refuse(
     )
 
 
-def status_message(
-    serving: Serving, topics: AgentTopics, attempt: Attempt, text: str, number: int, now_ms: int
+def acknowledgement(
+    serving: Serving, topics: AgentTopics, attempt: Attempt, now_ms: int
 ) -> OutgoingRecord:
-    """Return the `number`-th status of an attempt (from 1)."""
-    message = _answer(serving, attempt, TASK_STATUS, {"status": _cut(text)}, now_ms, {})
-    # Number 0 is the task's one final answer.
+    """Return what says that an attempt at a task begins."""
+    data = {"state": "assigned", "attempt": attempt.number}
+    return status_message(serving, topics, attempt, data, 0, now_ms)
+
+
+def status_message(
+    serving: Serving,
+    topics: AgentTopics,
+    attempt: Attempt,
+    data: dict[str, Any],
+    number: int,
+    now_ms: int,
+) -> OutgoingRecord:
+    """Return the `number`-th status of an attempt: 1 to `MAX_STATUSES`, and 0 is the acknowledgement that it begins."""
+    message = _answer(serving, attempt, TASK_STATUS, data, now_ms, {})
+    # Number 0 of all is the task's one final answer, and attempts count from 1.
     slot = attempt.number * _STATUS_IDS_PER_ATTEMPT + number
     return _to_messages(topics, message.evolve(id=reply_id(attempt.task.id, slot)))
+
+
+def progress(text: str, percent: float | None) -> dict[str, Any]:
+    """Return the data of a status: what is being done, and how much of it is, 0 to 100."""
+    data: dict[str, Any] = {"state": "working", "status": _cut(text)}
+    if percent is not None and math.isfinite(percent):
+        data["percent"] = min(100.0, max(0.0, percent))
+    return data
 
 
 def _reply(

@@ -60,16 +60,21 @@ class Context:
     model_timeout_seconds: float
     outbox_dir: Path
     now: Callable[[], datetime]
-    report_status: Callable[[str], Awaitable[None]]
+    report_status: Callable[[str, float | None], Awaitable[None]]
     mail_server: SmtpServer | None = None
     websites: WebsiteReader | None = None
 
-    async def status(self, text: str) -> None:
-        """Tell the conversation that work goes on; it extends the task's deadline.
+    async def status(self, text: str, percent: float | None = None) -> None:
+        """Tell the conversation that work goes on; it extends the task's deadline, never past the conversation's own.
 
-        Delivery: at most once, outside the task's transaction; a status is never an effect.
+        Args:
+            text: what is being done, at most 2,000 characters; `trace` shows it.
+            percent: how much of it is done, 0 to 100; None where nobody knows.
+
+        Delivery: at most once, outside the task's transaction; a status is never an effect. At most 999 of one attempt are
+        sent, further ones are dropped.
         """
-        await self.report_status(text)
+        await self.report_status(text, percent)
 
 
 Handler = Callable[[Task, Context], Awaitable[HandlerResult]]

@@ -31,12 +31,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the next transaction carries, and the starts that may run once it is committed."""
+    """What the next transaction carries, and the starts that may run once it is committed.
+
+    `settled` and `acknowledged` are how many of each it carries, from the front.
+    """
 
     records: tuple[OutgoingRecord, ...]
     offsets: Mapping[Partition, CommittedOffset]
     settled: int
     starts: tuple[Start, ...]
+    acknowledged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Workload:
         self._backlog = Backlog()
         self._settled: list[tuple[Partition, int, Settled]] = []
         self._noting: list[Start] = []
+        self._acknowledged: list[tuple[Partition, OutgoingRecord]] = []
         self._commits = itertools.count(1)
 
     @property
@@ -77,8 +82,8 @@ class Workload:
 
     @property
     def is_commit_needed(self) -> bool:
-        """Something is settled, or a start waits to be noted."""
-        return bool(self._settled or self._noting)
+        """Something is settled, a start waits to be noted, or one is to be told of."""
+        return bool(self._settled or self._noting or self._acknowledged)
 
     @property
     def next_due_ms(self) -> int | None:
@@ -145,6 +150,10 @@ class Workload:
         self._noting.append(start)
         return None
 
+    def acknowledge(self, item: Item, record: OutgoingRecord) -> None:
+        """Let `record`, which says that an item is worked on, leave with the next commit; nothing waits for it."""
+        self._acknowledged.append((item.partition, record))
+
     def is_ours(self, item: Item) -> bool:
         """Say whether the item's partition is still assigned, without a break."""
         return self._progress.get(item.partition) is item.lease
@@ -169,25 +178,33 @@ class Workload:
             ahead: how many more records may be taken in at most until it is committed.
         """
         chosen = self._settled[:MAX_SETTLED_PER_COMMIT]
+        said = self._acknowledged[:MAX_SETTLED_PER_COMMIT]
         touched = {start.item.partition for start in self._noting}
+        touched |= {partition for partition, _ in said}
         for partition, offset, _ in chosen:
             self._progress[partition].finish(offset)
             touched.add(partition)
         number = next(self._commits)
         return Batch(
-            tuple(record for _, _, settled in chosen for record in settled.records),
+            (
+                # First: of a task that ended meanwhile, its beginning is told before its end.
+                *(record for _, record in said),
+                *(record for _, _, settled in chosen for record in settled.records),
+            ),
             {
                 partition: self._progress[partition].to_commit(number, ahead)
                 for partition in touched
             },
             len(chosen),
             tuple(self._noting),
+            len(said),
         )
 
     def committed(self, batch: Batch) -> None:
         """Forget what `batch` carried: it is on the topics."""
         self._committed.update(batch.offsets)
         del self._settled[: batch.settled]
+        del self._acknowledged[: batch.acknowledged]
         done = set(map(id, batch.starts))
         self._noting = [start for start in self._noting if id(start) not in done]
 
@@ -196,6 +213,7 @@ class Workload:
             self._progress.pop(partition, None)
             self._committed.pop(partition, None)
         self._settled = [entry for entry in self._settled if entry[0] not in lost]
+        self._acknowledged = [entry for entry in self._acknowledged if entry[0] not in lost]
         for start in self._noting:
             if start.item.partition in lost:
                 self._backlog.done(start.item)

@@ -8,10 +8,12 @@ from typing import Final
 from pydantic import ValidationError
 
 from connectors.broker import Broker
+from signalbox.contracts.envelope import ORCHESTRATOR
 from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.routing.watch import SILENT_AFTER_SECONDS
 from signalbox.topics import AGENT_HEARTBEATS, full_name
 
-ALIVE: Final = timedelta(seconds=15)
+ALIVE: Final = timedelta(seconds=SILENT_AFTER_SECONDS)
 """A heartbeat comes every 2 s; after this long without one the process is gone or stuck."""
 
 _LOOKED_AT: Final = 2_000
@@ -61,6 +63,8 @@ def recent_heartbeats(broker: Broker, topic_prefix: str, now: datetime) -> tuple
 
 def _read(value: bytes | None) -> Heartbeat | None:
     try:
-        return Heartbeat.model_validate_json(value or b"")
+        beat = Heartbeat.model_validate_json(value or b"")
     except ValidationError:
         return None
+    # The job's own, by which it tells a silent broker from silent agents.
+    return None if beat.agent == ORCHESTRATOR else beat

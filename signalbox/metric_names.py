@@ -21,6 +21,16 @@ MetricName = Literal[
     "signalbox.filter_failures",
     # Counter: events that paused or resumed an agent.
     "signalbox.pauses",
+    # Counter: events the orchestrator published about runs of workflows and about agents.
+    "signalbox.events",
+    # Counter: events that nobody subscribes to, and that left nothing behind.
+    "signalbox.events_unheard",
+    # Counter: tasks that nobody acknowledged in time, of agents that promise to.
+    "signalbox.tasks_unacknowledged",
+    # Counter: tasks taken back from an agent that could not be reached, and decided again or failed.
+    "signalbox.tasks_taken_back",
+    # Counter: steps of workflows past their deadline, or whose agent could not be reached: each a failed attempt.
+    "signalbox.stuck_steps",
     # Counter: model calls started; more than decisions by model means retries or repairs.
     "signalbox.model_calls",
     # Counter: model calls that failed; together with an open breaker it says the model is down.

@@ -15,6 +15,7 @@ from signalbox.contracts.control import Pause
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.events import AgentLifecycle, WorkflowEnded
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.registry import AgentRecord, Manifest, Retirement, WorkflowRecord
@@ -32,6 +33,8 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "review": Review,
     "heartbeat": Heartbeat,
     "pause": Pause,
+    "workflow_ended": WorkflowEnded,
+    "agent_lifecycle": AgentLifecycle,
     "agent_record": AgentRecord,
     "workflow_record": WorkflowRecord,
     "manifest": Manifest,

@@ -104,6 +104,8 @@ class RoutingSettings(_Section):
     policy: RoutingPolicy | None = None
     max_waiting: int = Field(5000, ge=1)
     """Calls waiting per subtask before the operator holds back its input."""
+    silent_after_seconds: float = Field(15.0, ge=5, le=3600)
+    """An agent none of whose processes sent a heartbeat for so long has failed. One is sent every 2 s."""
 
 
 class LeadSettings(_Section):

@@ -1,5 +1,5 @@
 {% import '_kafka.sql' as kafka with context -%}
--- One beat every few seconds from each agent process.
+-- One beat every few seconds from each agent process; the job reads what is new, because old beats say nothing of now.
 CREATE TABLE agent_heartbeats (
     agent_key STRING,
     record BYTES,
@@ -11,6 +11,6 @@ CREATE TABLE agent_heartbeats (
 ) WITH (
     {{ kafka.connection('agent_key') }},
     {{ kafka.topic('agent_heartbeats') }},
-    {{ kafka.scan() }},
+    {{ kafka.scan_new() }},
     {{ kafka.sink('agent_heartbeats') }}
 );

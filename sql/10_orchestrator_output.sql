@@ -9,6 +9,6 @@ CREATE TABLE orchestrator_output (
     headers MAP<STRING, BYTES> METADATA
 ) WITH (
     {{ kafka.connection('conversation_key') }},
-    {{ kafka.topic_pattern('(agent_tasks_[a-z][a-z0-9_]{0,62}|agent_(decisions|outcomes|review|messages_dlq|control))') }},
+    {{ kafka.topic_pattern('(agent_tasks_[a-z][a-z0-9_]{0,62}|agent_(decisions|outcomes|review|messages(_dlq)?|control|heartbeats))') }},
     {{ kafka.sink('output') }}
 );

@@ -57,6 +57,17 @@
     {%- endif %}
 {%- endmacro %}
 
+{# What is written from the start of a job on; a job that is restored goes on where it was. No group, no committed offsets. #}
+{% macro scan_new() -%}
+'properties.isolation.level' = 'read_committed',
+    {% if mode | default('adhoc') == 'job' -%}
+    'scan.startup.mode' = 'latest-offset'
+    {%- else -%}
+    'scan.startup.mode' = 'earliest-offset',
+    'scan.bounded.mode' = 'latest-offset'
+    {%- endif %}
+{%- endmacro %}
+
 {#
   A dead letter holds up to 1 MiB of value and may not be refused by the client (default 1 MiB): max.request.size.
   An open transaction hides what is behind it from read_committed readers: at most 120 s.

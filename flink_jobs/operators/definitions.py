@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import orjson
 from pydantic import ValidationError
 
+from signalbox.contracts.liveness import LIVENESS_KEY, failed_from_json
 from signalbox.contracts.registry import (
     MANIFEST_KEY,
     RETIRED_PREFIX,
@@ -73,6 +74,8 @@ class Definitions:
         for manifest in reversed(_history(parts)):
             self._activate(manifest, parts)
         self._know_retired(parts)
+        if (failed := parts.get(LIVENESS_KEY)) is not None:
+            self.rulebook = replace(self.rulebook, failed=failed_from_json(failed))
 
     def take(self, key: str | None, value: bytes | None, parts: Parts) -> None:
         """Take one record of `agent_registry`; never raises on what it holds."""
@@ -81,6 +84,8 @@ class Definitions:
             LOG.warning("agent_registry: a record without a key was ignored")
         elif value is None:
             self._forget(key, parts)
+        elif key == LIVENESS_KEY:
+            self._know_failed(value, parts)
         elif key.startswith(RETIRED_PREFIX):
             self._retire(key, value, parts)
         elif self._keep(key, value, parts):
@@ -107,6 +112,16 @@ class Definitions:
             LOG.warning("agent_registry: record %r was ignored: %s", key, error)
             return
         self._set_retired({**_retired(parts), retirement.name: retirement.digest}, parts)
+
+    def _know_failed(self, value: bytes, parts: Parts) -> None:
+        """Take who failed from the job's own watch over heartbeats."""
+        try:
+            failed = failed_from_json(value)
+        except ValueError as error:
+            LOG.warning("agent_registry: record %r was ignored: %s", LIVENESS_KEY, error)
+            return
+        parts.put(LIVENESS_KEY, value)
+        self.rulebook = replace(self.rulebook, failed=failed)
 
     def _set_retired(self, retired: dict[str, str], parts: Parts) -> None:
         parts.put(RETIRED_KEY, orjson.dumps(retired))

@@ -18,11 +18,16 @@ OUTPUT_TYPE = Types.ROW_NAMED(
 DEAD_LETTERS = OutputTag("dead_letters", OUTPUT_TYPE)
 
 
+AGENT_EVENTS = OutputTag("agent_events", OUTPUT_TYPE)
+
+
 def flink_row(row: KeyedRow | OutputRow) -> Row:
     """Return `row` as Flink's own Row."""
     return Row(*row)  # type: ignore[no-untyped-call]
 
 
-def joined(routed: DataStream, decoded: DataStream) -> DataStream:
-    """Return everything that is written: what `routed` produced and the dead letters of `decoded`."""
-    return routed.union(decoded.get_side_output(DEAD_LETTERS))
+def joined(routed: DataStream, decoded: DataStream, watched: DataStream) -> DataStream:
+    """Return everything that is written: what `routed` produced, the dead letters of `decoded`, the events of `watched`."""
+    return routed.union(
+        decoded.get_side_output(DEAD_LETTERS), watched.get_side_output(AGENT_EVENTS)
+    )

@@ -105,9 +105,11 @@ class Route(KeyedBroadcastProcessFunction[int, Any, Any, Row]):
     def process_broadcast_element(
         self, value: Any, ctx: KeyedBroadcastProcessFunction.Context
     ) -> Iterable[Row]:
-        """Take one record of `agent_registry`."""
+        """Take one record of `agent_registry`, or who failed."""
         key, record = value
-        self._definitions.take(key, record, ctx.get_broadcast_state(REGISTRY))
+        self._definitions.take(
+            key, None if record is None else bytes(record), ctx.get_broadcast_state(REGISTRY)
+        )
         return ()
 
     def on_timer(

@@ -101,6 +101,9 @@ class Router:
                 rows += self._tick(shard, conversation, t.DefinitionsReady(), now_ms)
         for conversation in list(memory.due.take_due(now_ms)):
             rows += self._deadline(shard, memory, conversation, now_ms)
+        agents, waiting_for = memory.failure_scan.portion(self.rulebook, memory.due.names)
+        for conversation in waiting_for:
+            rows += self._tell_of_failures(shard, memory, conversation, agents, now_ms)
         if memory.due and now_ms - memory.alive_ms >= ALIVE_EVERY_MS:
             memory.alive_ms = now_ms
             self._store.deadlines.put(ALIVE_KEY, now_ms)
@@ -139,6 +142,23 @@ class Router:
                 tick = t.MessageReady(sequence, Envelope.from_json(raw))
                 rows += self._tick(shard, conversation, tick, now_ms)
         return rows
+
+    def _tell_of_failures(
+        self,
+        shard: int,
+        memory: ShardMemory,
+        conversation: str,
+        agents: frozenset[str],
+        now_ms: int,
+    ) -> list[OutputRow]:
+        """Let a conversation know of those failed `agents` that it waits for."""
+        state = self._load(memory, conversation)
+        waits_for = {dispatch.agent for dispatch in state.open.values()} & agents
+        return [
+            row
+            for agent in sorted(waits_for)
+            for row in self._tick(shard, conversation, t.AgentFailed(agent), now_ms)
+        ]
 
     def _deadline(
         self, shard: int, memory: ShardMemory, conversation: str, now_ms: int
@@ -237,6 +257,8 @@ class Router:
                 self._count("signalbox.decisions")
             case c.EmitDeadLetter():
                 self._count("signalbox.dead_letters")
+            case c.PublishEvent():
+                self._count("signalbox.events")
             case c.Count(name):
                 self._count(name)
 

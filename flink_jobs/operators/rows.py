@@ -12,6 +12,7 @@ from signalbox import topics
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.review import Review
 from signalbox.routing.commands import (
@@ -20,6 +21,7 @@ from signalbox.routing.commands import (
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    PublishEvent,
     RecordDecision,
     SetPaused,
 )
@@ -33,6 +35,8 @@ _WRITABLE: Final = re.compile(
             topics.AGENT_REVIEW,
             topics.AGENT_MESSAGES_DLQ,
             topics.AGENT_CONTROL,
+            topics.AGENT_MESSAGES,
+            topics.AGENT_HEARTBEATS,
         )
     )
 )
@@ -86,7 +90,18 @@ class Rows:
             case SetPaused(pause):
                 headers = {"ce_id": pause.message_id.encode()}
                 return self._row(topics.AGENT_CONTROL, pause.agent, pause.to_json(), headers)
+            case PublishEvent(event):
+                return self.event(event)
         return None
+
+    def event(self, event: Envelope) -> OutputRow:
+        """Return the row for `agent_messages`, where an event comes back."""
+        return self._row(topics.AGENT_MESSAGES, event.subject, event.to_json(), event.headers())
+
+    def heartbeat(self, beat: Heartbeat) -> OutputRow:
+        """Return the row for `agent_heartbeats`: what the watch sends itself."""
+        key = f"{beat.agent}/{beat.instance}"
+        return self._row(topics.AGENT_HEARTBEATS, key, beat.to_json(), {})
 
     def decision(self, decision: Decision) -> OutputRow:
         """Return the row for `agent_decisions`."""

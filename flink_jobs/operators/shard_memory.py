@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from flink_jobs.operators.failure_scan import FailureScan
 from signalbox.routing.state import Conversation
 
 RECENT: Final = 64
@@ -33,6 +34,10 @@ class DueTimes:
     def __getitem__(self, conversation: str) -> int | None:
         """Return the entry of `conversation` in ms since 1970, None when it has none."""
         return self._due_ms.get(conversation)
+
+    def names(self) -> list[str]:
+        """Return every conversation that has a deadline: those that are open."""
+        return list(self._due_ms)
 
     def set(self, conversation: str, due_ms: int) -> None:
         """Enter or move `conversation`."""
@@ -68,6 +73,7 @@ class ShardMemory:
         "_recent",
         "alive_ms",
         "due",
+        "failure_scan",
         "is_armed",
         "waiting_for_definitions",
     )
@@ -84,6 +90,7 @@ class ShardMemory:
         for conversation, due_ms in deadlines.items():
             self.due.set(conversation, due_ms)
         self.waiting_for_definitions: set[str] = set()
+        self.failure_scan = FailureScan()
         self.is_armed = False
         self.alive_ms = 0
 

@@ -49,16 +49,22 @@ def _processes(status: StackStatus) -> Table:
 
 
 def _jobs(status: StackStatus) -> Table:
-    table = _table("job", "state", "id", "resubmitted")
+    table = _table("job", "state", "id", "resubmitted", "stuck steps")
     for job in status.jobs:
-        table.add_row(job.name, _coloured(job.state), job.id or "", str(job.resubmissions or ""))
+        table.add_row(
+            job.name,
+            _coloured(job.state),
+            job.id or "",
+            str(job.resubmissions or ""),
+            str(job.stuck_steps or ""),
+        )
     return table
 
 
 def _agents(status: StackStatus) -> Table:
     table = _table("agent", "state", "fleet", "definition", "running")
     for agent in status.agents:
-        running = ", ".join(agent.running) or "-"
+        running = ", ".join(agent.running) or ("[red]no heartbeat[/]" if agent.is_silent else "-")
         table.add_row(
             agent.name,
             _coloured(agent.state),

@@ -10,7 +10,7 @@ from signalbox.cli.facts import Fact
 from signalbox.cli.screen import Line
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
-from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.envelope import TASK_STATUS, Envelope
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.contracts.review import Review
@@ -181,6 +181,8 @@ def _step_lines(step: Step, elapsed: str, start_ms: int) -> Iterator[Line]:
         notes.append(f"arrived {step.duplicates + 1} times, counted once")
     yield Line(f"{elapsed}  ● {message.type:<18} {' · '.join(notes)}", "cyan")
     yield Line(f"{'':>9}    {message.id}", "dim")
+    if message.type == TASK_STATUS:
+        yield Line(f"{'':>9}    └─ {_progress(message)}")
     for decision in step.decisions:
         task = next((task for task in step.tasks if task.agent == decision.agent), None)
         yield from _decision_lines(decision, task, start_ms)
@@ -189,6 +191,16 @@ def _step_lines(step: Step, elapsed: str, start_ms: int) -> Iterator[Line]:
         yield Line(f"{'':>9}    └─ {text}", "yellow")
     for dead in step.dead_letters:
         yield Line(f"{'':>9}    └─ ✗ dead letter {dead.reason}: {dead.detail}", "red")
+
+
+def _progress(message: Envelope) -> str:
+    """Say in words how far a task is."""
+    data = message.data
+    if data.get("state") == "assigned":
+        return "taken up" + (f", attempt {data['attempt']}" if data.get("attempt", 1) != 1 else "")
+    percent = data.get("percent")
+    done = f"{percent:g} %: " if isinstance(percent, int | float) else ""
+    return _shortened(f"{done}{data.get('status') or 'still working'}")
 
 
 def _decision_lines(decision: Decision, task: TaskSeen | None, start_ms: int) -> Iterator[Line]:

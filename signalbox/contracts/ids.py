@@ -11,6 +11,9 @@ from typing import Any, Final
 import orjson
 
 ROUTE_SLOT: Final = "route"
+EVENT_ID_PREFIX: Final = "event-"
+NOTICE_SLOT: Final = "notice"
+"""Of the one record that says which participants of a run could not be told how it ended."""
 SUBSCRIPTION_SLOT: Final = "subscription"
 """Of the one record that says who did not get a message by subscription, and why."""
 
@@ -29,9 +32,19 @@ def subscription_slot(agent: str) -> str:
     return f"{SUBSCRIPTION_SLOT}:{agent}"
 
 
+def notice_slot(agent: str) -> str:
+    """Return the slot of the task that tells `agent` how a run ended in which it took part."""
+    return f"{NOTICE_SLOT}:{agent}"
+
+
 def approval_token(start_id: str, slot: str) -> str:
     """Return what names the approval of a step in the run that message `start_id` began."""
     return f"approval-{_digest(start_id, slot)}"
+
+
+def event_id(*about: str) -> str:
+    """Return the id, and the conversation, of the orchestrator's event about what `about` names together."""
+    return f"{EVENT_ID_PREFIX}{_digest(*about)}"
 
 
 def reply_id(task_id: str, number: int) -> str:

@@ -26,15 +26,20 @@ from signalbox.contracts.envelope import (
     TASK_FAILED,
     TASK_STATUS,
 )
+from signalbox.contracts.events import EVENT_TYPES
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name
 from signalbox.definitions.contract import Contract, check_schema, contract_of
 from signalbox.definitions.filters.specs import FilterList
 from signalbox.definitions.subscription import SubscribeSpec
 
-RESERVED_TYPES: Final = frozenset(
-    {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED}
-)
+RESERVED_TYPES: Final = EVENT_TYPES | {
+    TASK_ASSIGNED,
+    TASK_FAILED,
+    TASK_STATUS,
+    TASK_ESCALATED,
+    REVIEW_RESOLVED,
+}
 RESERVED_NAMES: Final = frozenset({"none", "orchestrator", "gateway", "cli", "connector"})
 
 EventType = Annotated[
@@ -122,18 +127,28 @@ class HandlerSpec(_Spec):
         return self
 
 
+SilencePolicy = Literal["wait", "reroute", "fail"]
+"""What becomes of an agent's open tasks when its heartbeats stop: they wait for it, are decided again without it, or fail."""
+
+
 class LimitsSpec(_Spec):
-    """How long, how many at once, how often."""
+    """How long, how many at once, how often.
+
+    `acknowledge_seconds`: an agent says when it takes a task up; one that it has not taken up by then is given to somebody else who
+    accepts it, and a step of a workflow counts a failed attempt. Absent, nothing is said and nothing waited for.
+    """
 
     timeout_seconds: float = Field(30.0, gt=0, le=3600)
     max_concurrent: int = Field(10, ge=1, le=1000)
     max_attempts: int = Field(3, ge=1, le=20)
+    acknowledge_seconds: float | None = Field(None, gt=0, le=3600)
 
 
 class AgentDefinition(_Spec):
     """One agent: what it is for, what it takes, what it answers, who does the work.
 
-    `pause_on` and `resume_on` say which events make it rest and work again; its tasks wait meanwhile.
+    `pause_on` and `resume_on` say which events make it rest and work again; its tasks wait meanwhile. `on_silence`: what becomes of
+    its open tasks when no process of it sends heartbeats any more; absent, what its fleet says.
     """
 
     name: Name
@@ -147,6 +162,7 @@ class AgentDefinition(_Spec):
     subscribe: SubscribeSpec | None = None
     pause_on: FilterList | None = None
     resume_on: FilterList | None = None
+    on_silence: SilencePolicy | None = None
 
     @model_validator(mode="after")
     def _resumes_what_it_pauses(self) -> AgentDefinition:
@@ -229,7 +245,10 @@ class Calibration(_Spec):
 
 
 class FleetPolicy(_Spec):
-    """`fleet.yaml`: how a fleet's conversations are decided, bounded and completed."""
+    """`fleet.yaml`: how a fleet's conversations are decided, bounded and completed.
+
+    `on_silence` holds for agents that do not say it themselves; absent it is `wait`.
+    """
 
     name: Name
     description: Prose | None = None
@@ -239,6 +258,7 @@ class FleetPolicy(_Spec):
     review: ReviewRules = ReviewRules()
     calibration: Calibration = Calibration()
     max_episodes: int = Field(100, ge=1)
+    on_silence: SilencePolicy | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The policy as it goes into the manifest."""

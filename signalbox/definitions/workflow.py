@@ -20,6 +20,7 @@ from pydantic import (
     model_serializer,
 )
 
+from signalbox.contracts.events import Notify
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name
 from signalbox.definitions.specs import RESERVED_TYPES, ContractSpec, EventType, Prose
@@ -110,7 +111,8 @@ class WorkflowDefinition(_Spec):
 
     A message of a type in `starts_on` whose data fits `input` starts it. `result` becomes the detail of a completed outcome.
     `on_failure: compensate` undoes the completed steps in reverse order when a step fails; `fail` leaves them as they are.
-    A workflow that is not through after `timeout_seconds` has failed.
+    A workflow that is not through after `timeout_seconds` has failed. `notify`: the end of a run is an event `workflow.<status>` for
+    whoever subscribes to it; with `participants` also for every agent that took part and whose contract accepts it.
     """
 
     name: Name
@@ -121,6 +123,7 @@ class WorkflowDefinition(_Spec):
     result: Mapping[str, Any] | None = None
     on_failure: Literal["compensate", "fail"] = "compensate"
     timeout_seconds: Seconds = 3600.0
+    notify: Notify | None = None
 
     @field_validator("starts_on")
     @classmethod

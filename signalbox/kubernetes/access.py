@@ -60,7 +60,7 @@ def rules(user: str, *, topic_prefix: str = "", group_prefix: str = "") -> tuple
 
 def _jobs(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
     yield from _topics(topic_prefix, (INCOMING_LEADS, AGENT_REGISTRY), "Read")
-    yield from _topics(topic_prefix, (AGENT_MESSAGES,), "Read", "Write")
+    yield from _topics(topic_prefix, (AGENT_MESSAGES, AGENT_HEARTBEATS), "Read", "Write")
     written = (
         AGENT_DECISIONS,
         AGENT_OUTCOMES,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from signalbox.contracts.events import EVENT_TYPES
 from signalbox.lint.finding import Finding, some
 from signalbox.lint.subject import Subject
 
@@ -59,7 +60,7 @@ def _reached(subject: Subject) -> set[str]:
 
 
 def _is_entry(subject: Subject, name: str) -> bool:
-    if name in subject.in_workflows:
+    if name in subject.in_workflows or _hears_events(subject, name):
         return True
     declared = subject.folder_of(name).head.entries
     if declared is not None:
@@ -67,6 +68,11 @@ def _is_entry(subject: Subject, name: str) -> bool:
     if not subject.agents[name].is_candidate:
         return True
     return not subject.is_made_for_another(name)
+
+
+def _hears_events(subject: Subject, name: str) -> bool:
+    patterns = subject.heard_types(name) or ()
+    return any(one.accepts(kind) for one in patterns for kind in EVENT_TYPES)
 
 
 def _only_listens(subject: Subject, name: str) -> bool:

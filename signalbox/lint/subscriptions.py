@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from signalbox.contracts.events import EVENT_TYPES
 from signalbox.definitions.specs import RESERVED_TYPES
 from signalbox.lint.finding import Finding, some
 from signalbox.lint.subject import Subject
@@ -34,13 +35,18 @@ def _unheard(subject: Subject, name: str) -> Iterator[Finding]:
         return
     shown = some(sorted(pattern.text for pattern in patterns))
     reserved = sorted(
-        kind for kind in RESERVED_TYPES for one in patterns if one.is_exact and one.accepts(kind)
+        kind
+        for kind in RESERVED_TYPES - EVENT_TYPES
+        for one in patterns
+        if one.is_exact and one.accepts(kind)
     )
     if reserved:
         what = f"{name} subscribes to {some(reserved)}, which the engine keeps to itself"
         remedy = "subscribe to the events of agents and of outside"
         yield subject.finding(UNHEARD, "warning", name, place, what, remedy)
         return
+    if any(one.accepts(kind) for one in patterns for kind in EVENT_TYPES):
+        return  # the orchestrator says so itself
     emitters = [
         one
         for one, agent in subject.agents.items()

@@ -30,6 +30,11 @@ class AgentStatus:
         """Whether every living process serves `digest`."""
         return set(self.running) <= {self.digest}
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no process of an active agent sent a heartbeat lately: none runs, or it is stuck."""
+        return self.is_active and not self.running
+
 
 def agent_statuses(
     registry: RegistryState, heartbeats: Iterable[Heartbeat], process_states: Mapping[str, str]

@@ -80,6 +80,16 @@ class FlinkRest:
         vertices = self._get(f"/jobs/{job_id}")["vertices"]
         return bool(vertices) and all(vertex["status"] == "RUNNING" for vertex in vertices)
 
+    def counter(self, job_id: str, name: str) -> int | None:
+        """Return the sum over all subtasks of the counter whose last names are `name`; None where no task has one."""
+        total: int | None = None
+        for vertex in self._get(f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            ids = [one["id"] for one in self._list(path) if one["id"].endswith(f".{name}")]
+            for one in self._list(path, get=",".join(ids), agg="sum") if ids else ():
+                total = (total or 0) + int(one["sum"])
+        return total
+
     def failure(self, job_id: str) -> str:
         """Return the first lines of the job's latest exception, empty if it has none."""
         entries = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
@@ -139,6 +149,10 @@ class FlinkRest:
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._request("GET", path)
+
+    def _list(self, path: str, **parameters: str) -> list[dict[str, Any]]:
+        found: Any = self._request("GET", path, params=parameters)
+        return list(found) if isinstance(found, list) else []
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._request("POST", path, json=body)

@@ -42,13 +42,17 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One Flink job; `state` is Flink's word, `STARTING` until every task runs, `STOPPED` without a job."""
+    """One Flink job; `state` is Flink's word, `STARTING` until every task runs, `STOPPED` without a job.
+
+    `stuck_steps`: steps of workflows that were past their deadline since the job started; None where it does not say.
+    """
 
     name: str
     id: str | None
     state: str
     resubmissions: int
     restore_from: str | None
+    stuck_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class StackStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
-        return {**asdict(self), "healthy": self.is_healthy}
+        silent = [agent.name for agent in self.agents if agent.is_silent]
+        return {**asdict(self), "silent_agents": silent, "healthy": self.is_healthy}
 
 
 def status(settings: Settings) -> StackStatus:
@@ -162,22 +167,27 @@ def _group_of(leader: psutil.Process) -> list[psutil.Process]:
 
 def _jobs(state: StackState, notes: list[str]) -> tuple[JobStatus, ...]:
     listed: dict[str, str] = {}
+    stuck: dict[str, int | None] = {}
     if any(job.id for job in state.jobs.values()):
         rest = FlinkRest(state.rest_url)
         try:
             listed = {job.id: job.state for job in rest.jobs()}
+            running = [job_id for job_id, state in listed.items() if state == "RUNNING"]
+            stuck = {job_id: rest.counter(job_id, "signalbox.stuck_steps") for job_id in running}
         except OSError as error:
             notes.append(f"the JobManager does not answer: {error}")
         finally:
             rest.close()
-    return tuple(_job(record, listed) for record in state.jobs.values())
+    return tuple(_job(record, listed, stuck.get(record.id or "")) for record in state.jobs.values())
 
 
-def _job(record: JobRecord, listed: dict[str, str]) -> JobStatus:
+def _job(record: JobRecord, listed: dict[str, str], stuck_steps: int | None) -> JobStatus:
     found = listed.get(record.id or "", "STOPPED")
     if found == "RUNNING" and not record.is_running:
         found = "STARTING"
-    return JobStatus(record.name, record.id, found, record.resubmissions, record.restore_from)
+    return JobStatus(
+        record.name, record.id, found, record.resubmissions, record.restore_from, stuck_steps
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Admission's first half: bytes to an envelope, or to a dead letter that says why not; never an exception.
 
 Size and depth are checked before anything is parsed (OWASP LLM10, unbounded consumption). What only the engine may
-say (`hop`, `definitions`, the source `orchestrator`) is not believed from outside.
+say (`hop`, `definitions`, the source `orchestrator`) is not believed from outside; its events may do so little that anybody may
+write one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from signalbox.contracts.dead_letter import DeadLetter, DeadLetterReason
 from signalbox.contracts.envelope import ORCHESTRATOR, Envelope
+from signalbox.contracts.events import is_event
 from signalbox.contracts.record import MAX_ID_CHARS, from_epoch_ms
 from signalbox.routing.ticks import Origin
 from signalbox.topics import MAX_ADMITTED_BYTES
@@ -80,7 +82,7 @@ def _validated(
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
         return _dead(raw, origin, now_ms, "invalid_envelope", problems, **named)
-    if message.source == ORCHESTRATOR:
+    if message.source == ORCHESTRATOR and not is_event(message):
         detail = "source 'orchestrator' is the engine's own; use cli, gateway, connector/<name>"
         return _dead(raw, origin, now_ms, "invalid_envelope", detail, **named)
     return message

@@ -14,13 +14,16 @@ from signalbox.contracts.envelope import (
     TASK_STATUS,
     Envelope,
 )
+from signalbox.contracts.events import is_event
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.contracts.review import resolver_of
 from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
+from signalbox.routing.events import take_event
 from signalbox.routing.hear import end_listening, hear, is_listener
+from signalbox.routing.keeping import acknowledged
 from signalbox.routing.state import OpenDispatch, Resolution, Waiting
 from signalbox.routing.ticks import MessageArrived, Origin
 from signalbox.routing.turn import Turn
@@ -62,12 +65,15 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
     step_id = None if run is None else run.step_of(task_id)
     if message.type == TASK_STATUS:
         _extend(turn, task_id, dispatch, step_id)
+        if turn.state.kept:
+            acknowledged(turn, task_id, agent)
         return
+    is_notice = turn.state.is_notice(task_id)
     turn.close_task(task_id)
     turn.evolve(tokens=turn.state.tokens + message.tokensused)
     if step_id is not None:
         replied(turn, step_id, agent, message)
-    elif is_listener(definition_of(agent, turn.rulebook)):
+    elif is_notice or is_listener(definition_of(agent, turn.rulebook)):
         end_listening(turn, f"{agent} only listens, and nothing else was to do")
     elif message.type == TASK_FAILED:
         turn.judge(
@@ -80,7 +86,7 @@ def _from_agent(turn: Turn, message: Envelope, agent: str, origin: Origin) -> No
         else:
             escalate(turn, message, agent, sequence=None)
     else:
-        _take(turn, message, agent, origin)
+        take(turn, message, agent, origin)
 
 
 def _extend(turn: Turn, task_id: str, dispatch: OpenDispatch, step_id: str | None) -> None:
@@ -105,6 +111,9 @@ def escalate(turn: Turn, message: Envelope, agent: str, *, sequence: int | None)
 
 
 def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:
+    if is_event(message):
+        _take_event(turn, message, origin)
+        return
     if message.type in _ONLY_AGENTS_SEND:
         detail = f"{message.type} comes from agents only; source is {message.source!r}"
         turn.dead_letter(message, "invalid_envelope", detail, origin=origin)
@@ -127,10 +136,20 @@ def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:
     turn.mark_seen(message.id)
     if not turn.state.is_open and not turn.state.waiting:
         turn.begin_episode()
-    _take(turn, message, None, origin)
+    take(turn, message, None, origin)
 
 
-def _take(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> None:
+def _take_event(turn: Turn, message: Envelope, origin: Origin) -> None:
+    """Let an event be heard at once, whatever is in flight; before any definitions it waits for them."""
+    if turn.rulebook.current is None:
+        turn.mark_seen(message.id)
+        _wait(turn, message, None, origin)
+    else:
+        take_event(turn, message)
+
+
+def take(turn: Turn, message: Envelope, sender: str | None, origin: Origin) -> None:
+    """Decide an admitted message, or let it wait for its turn."""
     if turn.is_busy:
         _wait(turn, message, sender, origin)
     else:

@@ -25,7 +25,10 @@ MAX_MISSES: Final = 5
 
 @dataclass(frozen=True)
 class Weighed:
-    """Every agent of `rules` weighed for one message. `accepted`: those that may act, in name order."""
+    """Every agent of `rules` weighed for one message.
+
+    `accepted`: those that may act, in name order. `left_out`: those that could and are not asked, each with why.
+    """
 
     data: Mapping[str, Any]
     rules: Rules
@@ -33,6 +36,7 @@ class Weighed:
     accepting_groups: tuple[int, ...]
     accepted: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rejected_total(self) -> int:
@@ -42,6 +46,14 @@ class Weighed:
     def scored(self, scores: Mapping[str, float]) -> Self:
         """Return the same with what a model thought of the accepted ones."""
         return replace(self, scores=scores)
+
+    def without(self, agents: Mapping[str, str]) -> Self:
+        """Return the same without `agents`, of which each has its reason."""
+        if not agents:
+            return self
+        out = {name: why for name, why in agents.items() if name in self.accepted}
+        left = tuple(name for name in self.accepted if name not in out)
+        return replace(self, accepted=left, left_out={**self.left_out, **out})
 
     def listed(self, chosen: str | None = None) -> tuple[Candidate, ...]:
         """Return what a record lists: accepting agents by score, then name, `chosen` among them; then the nearest misses."""
@@ -57,9 +69,13 @@ class Weighed:
     @cached_property
     def misses(self) -> tuple[Candidate, ...]:
         """Up to five agents that may not act, the nearest first, each with what kept it from acting."""
+        out = [
+            Candidate(agent=name, accepted=False, violations=(why[:300],))
+            for name, why in list(self.left_out.items())[:MAX_MISSES]
+        ]
         names = self.rules.pool.names(self.accepting_groups)
         barred = [] if self.allowed is None else [one for one in names if one not in self.allowed]
-        found = [_barred(name) for name in barred[:MAX_MISSES]]
+        found = [*out, *(_barred(name) for name in barred)][:MAX_MISSES]
         near = self.rules.pool.nearest(
             self.data, self.accepting_groups, MAX_MISSES - len(found), self.allowed
         )

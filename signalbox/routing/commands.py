@@ -93,6 +93,13 @@ class SetPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishEvent:
+    """Write `event` to `agent_messages`, where it comes back as a message of a conversation of its own."""
+
+    event: Envelope
+
+
+@dataclass(frozen=True, slots=True)
 class StoreResult:
     """Keep `message` under `sequence` among the results of the conversation's workflow: read by number, never looked through."""
 
@@ -132,6 +139,7 @@ Command = (
     | DropPending
     | Resume
     | SetPaused
+    | PublishEvent
     | StoreResult
     | DropResults
     | Recall

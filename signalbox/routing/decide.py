@@ -11,11 +11,13 @@ from typing import Any
 
 from signalbox.contracts.decision import NONE, DecisionPath
 from signalbox.contracts.envelope import Envelope
-from signalbox.contracts.ids import ROUTE_SLOT, data_digest
+from signalbox.contracts.ids import data_digest
 from signalbox.routing.candidates import MAX_LISTED, Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.commands import AskModel
 from signalbox.routing.guards import check_dispatch, step_key
 from signalbox.routing.hear import acting_subscribers, has_by_subscription, hear
+from signalbox.routing.keeping import keep
+from signalbox.routing.left_out import forget, leave_out, route_slot
 from signalbox.routing.prompt import routing_request
 from signalbox.routing.rules import Rules
 from signalbox.routing.send_task import send_task
@@ -36,6 +38,8 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
         start(turn, message, started, sequence)
         return
     candidates = weigh(message.data, rules, handoffs_of(sender, turn.rulebook))
+    if turn.state.detours or turn.rulebook.failed:
+        candidates = leave_out(turn, message, candidates)
     names = candidates.accepted
     if not names:
         reason = why_none(candidates)
@@ -53,7 +57,9 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
     elif len(names) == 1 and not rules.is_model_always(turn.state.fleet):
         turn.release(sequence)
         reason = f"only {names[0]} accepts the data"
-        conclude(turn, message, names[0], candidates, path="contract", reason=reason)
+        if candidates.left_out:
+            reason = f"only {names[0]} of those that accept the data can be reached"
+        conclude(turn, message, names[0], candidates, path="contract", reason=reason, sender=sender)
     else:
         ask(turn, message, names, rules, sender=sender, sequence=sequence)
 
@@ -141,14 +147,18 @@ def conclude(
     *,
     path: DecisionPath,
     reason: str,
-    slot: str = ROUTE_SLOT,
+    slot: str | None = None,
+    sender: str | None = None,
     **more: Any,
 ) -> bool:
     """Record the decision for `agent` and dispatch, unless a guard ends the episode; False when it did.
 
-    `candidates` is None where nobody was weighed: the message names its target.
+    `candidates` is None where nobody was weighed: the message names its target, and `slot` says which. `sender` is the agent whose
+    answer the message is.
     """
     rules = current_rules(turn)
+    is_routed = slot is None
+    slot = slot or route_slot(turn, message)
     is_given = has_by_subscription(turn, message, agent)
     if is_given:
         reason = f"{reason}; it has the message by subscription, so it gets no second task"
@@ -174,7 +184,7 @@ def conclude(
         turn.evolve(fleet=fleet, deadline_ms=deadline_ms)
     turn.evolve(last_step=step_key(agent, digest))
     # The task says what decided it: of a question that was open when definitions changed, the version that asked.
-    send_task(
+    task_id = send_task(
         turn,
         message,
         agent,
@@ -183,6 +193,10 @@ def conclude(
         task_seconds=budgets.task_seconds,
         definitions=more.get("definitions", rules.digest),
     )
+    if is_routed:
+        keep(turn, task_id, rules.agents[agent], message, sender)
+        if turn.state.detours:
+            forget(turn, message)
     return True
 
 
@@ -210,7 +224,7 @@ def conclude_none(
         return
     turn.record(
         message,
-        slot=ROUTE_SLOT,
+        slot=route_slot(turn, message),
         agent=NONE,
         path=path,
         reason=reason,

@@ -15,12 +15,21 @@ from typing import Final
 from signalbox.contracts.control import Pause
 from signalbox.contracts.decision import NONE, Candidate, Decision
 from signalbox.contracts.envelope import Envelope
-from signalbox.contracts.ids import SUBSCRIPTION_SLOT, dispatch_id, seen_hash, subscription_slot
+from signalbox.contracts.ids import (
+    NOTICE_SLOT,
+    SUBSCRIPTION_SLOT,
+    dispatch_id,
+    notice_slot,
+    seen_hash,
+    subscription_slot,
+)
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.commands import Count, Dispatch, RecordDecision, SetPaused
+from signalbox.routing.guards import check_budgets
+from signalbox.routing.kept import KeptTask
 from signalbox.routing.rules import Rules
-from signalbox.routing.send_task import new_task, task_deadline_ms
+from signalbox.routing.send_task import new_task, send_task, task_deadline_ms
 from signalbox.routing.state import OpenDispatch
 from signalbox.routing.turn import Turn
 
@@ -56,7 +65,51 @@ def hear(turn: Turn, message: Envelope, *, sender: str | None) -> None:
                 left_out.append((agent, problem))
                 turn.emit(Count("signalbox.subscription_refusals"))
     if left_out:
-        _record_left_out(turn, message, rules, left_out)
+        _record_left_out(turn, message, rules, left_out, slot=SUBSCRIPTION_SLOT)
+
+
+def notify(turn: Turn, message: Envelope, agents: tuple[str, ...]) -> None:
+    """Give `message` to `agents`, whom it concerns although they need not subscribe; what they answer ends there.
+
+    Each takes a hop: anybody can write such a message, so it may do no more than one that names its targets.
+    """
+    rules = turn.rulebook.current
+    left_out: list[tuple[str, str]] = []
+    for agent in agents:
+        if rules is None or has_by_subscription(turn, message, agent):
+            continue
+        compiled = rules.agents[agent]
+        budgets = rules.policy_of(turn.state.fleet or compiled.fleet).budgets
+        violations = compiled.contract.violations(message.data)
+        stop = check_budgets(turn.state, agent, budgets)
+        if violations:
+            left_out.append((agent, f"does not accept the data: {', '.join(violations)}"))
+        elif stop is not None:
+            left_out.append((agent, stop.detail))
+        else:
+            reason = f"{agent} took part in what {message.type} tells of"
+            slot = notice_slot(agent)
+            turn.record(
+                message,
+                slot=slot,
+                agent=agent,
+                path="subscription",
+                reason=reason,
+                candidates=None,
+            )
+            task_id = send_task(
+                turn,
+                message,
+                agent,
+                slot,
+                message.data,
+                task_seconds=budgets.task_seconds,
+                definitions=rules.digest,
+                causetype=message.type,
+            )
+            turn.keep_task(task_id, KeptTask(is_notice=True))
+    if rules is not None and left_out:
+        _record_left_out(turn, message, rules, left_out, slot=NOTICE_SLOT)
 
 
 def has_by_subscription(turn: Turn, message: Envelope, agent: str) -> bool:
@@ -157,7 +210,7 @@ def _give(turn: Turn, message: Envelope, rules: Rules, agent: str, sender: str |
 
 
 def _record_left_out(
-    turn: Turn, message: Envelope, rules: Rules, left_out: list[tuple[str, str]]
+    turn: Turn, message: Envelope, rules: Rules, left_out: list[tuple[str, str]], *, slot: str
 ) -> None:
     shown = left_out[:MAX_LISTED]
     more = len(left_out) - len(shown)
@@ -166,12 +219,12 @@ def _record_left_out(
         RecordDecision(
             Decision(
                 message_id=message.id,
-                slot=SUBSCRIPTION_SLOT,
+                slot=slot,
                 conversation_id=turn.state.id,
                 hop=turn.state.hops,
                 agent=NONE,
                 path="subscription",
-                reason=f"{len(left_out)} did not get it by subscription: {reason}"[:1000],
+                reason=f"{len(left_out)} did not get it by {slot}: {reason}"[:1000],
                 candidates=tuple(
                     Candidate(agent=agent, accepted=False, violations=(why[:300],))
                     for agent, why in shown

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.decision import NONE, Candidate, DecisionPath
 from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.events import is_event
 from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.candidates import Weighed, handoffs_of, weigh, why_none
 from signalbox.routing.decide import target_problem
@@ -64,6 +65,8 @@ def preview(message: Envelope, rules: Rules) -> Preview:
 
 
 def _routed(message: Envelope, rules: Rules) -> Preview:
+    if is_event(message):
+        return Preview(NONE, "subscription", "an event of the orchestrator is only heard")
     sender = message.claimed_agent
     allowed = handoffs_of(sender, Rulebook(rules))
     if message.target is not None:

@@ -11,17 +11,26 @@ from typing import Any, assert_never
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.decision import NONE, DecisionPath
 from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
+from signalbox.contracts.events import is_event
 from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.arrive import arrive, escalate
 from signalbox.routing.backoff import backoff_ms
 from signalbox.routing.candidates import Weighed, definition_of, handoffs_of, weigh
 from signalbox.routing.commands import Command
 from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
+from signalbox.routing.events import publish_end, take_event
 from signalbox.routing.hear import end_listening, is_listener
+from signalbox.routing.left_out import as_asked, is_to_be_left_out
 from signalbox.routing.prompt import prompt_digest, routing_request
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.state import Conversation, InFlight
+from signalbox.routing.taking_back import (
+    agent_failed,
+    decide_what_was_taken_back,
+    unacknowledged,
+)
 from signalbox.routing.ticks import (
+    AgentFailed,
     DecisionCrashed,
     DefinitionsReady,
     MessageArrived,
@@ -53,6 +62,16 @@ def reduce(
         rulebook: the active definitions; while it has none, messages wait.
     """
     turn = Turn(state, now_ms, rulebook)
+    _take_tick(turn, tick)
+    if turn.state.kept:
+        decide_what_was_taken_back(turn)
+    go_on(turn)
+    turn.settle()
+    publish_end(turn)
+    return turn.state, tuple(turn.commands)
+
+
+def _take_tick(turn: Turn, tick: Tick) -> None:
     match tick:
         case MessageArrived():
             arrive(turn, tick)
@@ -68,15 +87,18 @@ def reduce(
             _time_passed(turn)
         case Recalled(messages):
             turn.at_hand |= messages
-        case WorkflowCrashed(detail):
-            _workflow_crashed(turn, detail)
-        case DefinitionsReady():
-            pass
+        case WorkflowCrashed() | AgentFailed() | DefinitionsReady():
+            _take_news(turn, tick)
         case _:
             assert_never(tick)
-    go_on(turn)
-    turn.settle()
-    return turn.state, tuple(turn.commands)
+
+
+def _take_news(turn: Turn, tick: WorkflowCrashed | AgentFailed | DefinitionsReady) -> None:
+    match tick:
+        case WorkflowCrashed(detail):
+            _workflow_crashed(turn, detail)
+        case AgentFailed(agent) if turn.state.is_open:
+            agent_failed(turn, agent)
 
 
 def _ready(turn: Turn, tick: MessageReady) -> None:
@@ -94,6 +116,10 @@ def _ready(turn: Turn, tick: MessageReady) -> None:
         return
     head = waiting[0]
     turn.evolve(waiting=waiting[1:])
+    if is_event(tick.message):
+        turn.release(tick.sequence)
+        take_event(turn, tick.message)
+        return
     if not turn.state.is_open:
         if head.sender is not None:
             turn.release(tick.sequence)
@@ -156,12 +182,21 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
     elif verdict.confidence < turn.policy.review.below_confidence:
         reason = f"{answer.model} chose {verdict.agent} with confidence {verdict.confidence:.2f}: {verdict.reason}"
         turn.park(message, candidates, reason, sender=in_flight.sender, sequence=in_flight.sequence)
-    elif verdict.agent not in current_rules(turn).agents:
+    elif verdict.agent not in current_rules(turn).agents or (
+        turn.rulebook.failed and is_to_be_left_out(turn, candidates, verdict.agent)
+    ):
         _decide_anew(turn, message, in_flight)
     else:
         turn.release(in_flight.sequence)
         conclude(
-            turn, message, verdict.agent, candidates, path=path, reason=verdict.reason, **facts
+            turn,
+            message,
+            verdict.agent,
+            candidates,
+            path=path,
+            reason=verdict.reason,
+            sender=in_flight.sender,
+            **facts,
         )
 
 
@@ -232,15 +267,18 @@ def _time_passed(turn: Turn) -> None:
     if in_flight and in_flight.phase == "parked" and turn.now_ms >= in_flight.review_deadline_ms:
         turn.release(in_flight.sequence)
         turn.judge("none", "nobody decided before the review's deadline")
+    if turn.state.kept:
+        unacknowledged(turn)
     for task_id, dispatch in turn.state.open.items():
         if turn.now_ms >= dispatch.deadline_ms:
+            is_notice = turn.state.is_notice(task_id)
             turn.close_task(task_id)
             silence = f"{dispatch.agent} did not answer {task_id} in time"
             run = turn.state.workflow
             step_id = None if run is None else run.step_of(task_id)
             if step_id is not None:
-                silent(turn, step_id, dispatch)
-            elif is_listener(definition_of(dispatch.agent, turn.rulebook)):
+                silent(turn, step_id, f"{dispatch.agent} did not answer in time")
+            elif is_notice or is_listener(definition_of(dispatch.agent, turn.rulebook)):
                 end_listening(turn, silence)
             else:
                 turn.judge("expired", silence)
@@ -276,7 +314,16 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
         )
     else:
         turn.release(in_flight.sequence)
-        conclude(turn, message, resolution.agent, candidates, path="human", reason=reason, **spent)
+        conclude(
+            turn,
+            message,
+            resolution.agent,
+            candidates,
+            path="human",
+            reason=reason,
+            sender=in_flight.sender,
+            **spent,
+        )
 
 
 def _repair_or_review(
@@ -314,7 +361,8 @@ def _deciding(turn: Turn, sequence: int) -> InFlight | None:
 
 
 def _candidates(turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules) -> Weighed:
-    return weigh(message.data, rules, handoffs_of(in_flight.sender, turn.rulebook))
+    weighed = weigh(message.data, rules, handoffs_of(in_flight.sender, turn.rulebook))
+    return as_asked(turn, message, weighed) if turn.state.detours else weighed
 
 
 def _facts(

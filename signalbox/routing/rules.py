@@ -8,7 +8,7 @@ from typing import Final, Literal, Self
 
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.definitions.specs import AgentDefinition, FleetPolicy
+from signalbox.definitions.specs import AgentDefinition, FleetPolicy, SilencePolicy
 from signalbox.routing.pool import Pool
 from signalbox.routing.subscriptions import Subscriptions
 from signalbox.workflows.compiled import CompiledWorkflow
@@ -30,10 +30,18 @@ class EnginePolicy:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAgent:
-    """A definition and the fleet it belongs to."""
+    """A definition and the fleet it belongs to; `on_silence` is its own policy, else the fleet's."""
 
     definition: AgentDefinition
     fleet: str
+    on_silence: SilencePolicy = "wait"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what its tasks are made of is kept, because they may have to be decided again."""
+        return (
+            self.on_silence == "reroute" or self.definition.limits.acknowledge_seconds is not None
+        )
 
     @property
     def contract(self) -> Contract:
@@ -64,7 +72,9 @@ class Rules:
         return cls(
             digest=active.digest,
             agents={
-                name: CompiledAgent(definition, active.fleet_of[name])
+                name: CompiledAgent(
+                    definition, active.fleet_of[name], _on_silence(definition, name, active)
+                )
                 for name, definition in active.agents.items()
             },
             pool=Pool({name: one for name, one in active.agents.items() if one.is_candidate}),
@@ -98,6 +108,11 @@ class Rules:
         return (self.engine.policy or self.policy_of(fleet).policy) == "model_always"
 
 
+def _on_silence(definition: AgentDefinition, name: str, active: ActiveSet) -> SilencePolicy:
+    policy = active.policies.get(active.fleet_of[name], NO_POLICY)
+    return definition.on_silence or policy.on_silence or "wait"
+
+
 def _compiled(active: ActiveSet) -> dict[str, CompiledWorkflow]:
     for name, definition in active.workflows.items():
         if unknown := sorted(definition.agents - active.agents.keys()):
@@ -116,12 +131,14 @@ NO_POLICY: Final = FleetPolicy(name="default")
 class Rulebook:
     """The active rules and their predecessors, so that a message in flight finishes under the version that admitted it.
 
-    `retired` are removed agents that may still answer: what they may hand off to holds until they are through.
+    `retired` are removed agents that may still answer: what they may hand off to holds until they are through. `failed` are agents
+    whose heartbeats stopped, each with since when, ms since 1970.
     """
 
     current: Rules | None = None
     earlier: tuple[Rules, ...] = field(default=())
     retired: Mapping[str, AgentDefinition] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
 
     def activate(self, rules: Rules) -> Self:
         """Return the rulebook with `rules` current and at most three versions kept."""

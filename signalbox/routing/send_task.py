@@ -21,6 +21,7 @@ def send_task(
     *,
     task_seconds: float,
     definitions: str,
+    **changed: Any,
 ) -> str:
     """Dispatch `data` to `agent` and return the task's id, which follows from `cause` and `slot` alone.
 
@@ -32,10 +33,11 @@ def send_task(
         data: the payload.
         task_seconds: how long the agent may be silent; never past the episode's deadline.
         definitions: digest of the definitions that decided.
+        changed: attributes that differ from those that follow from `cause`.
     """
     deadline_ms = task_deadline_ms(turn, task_seconds)
     task = new_task(
-        turn, cause, agent, slot, data, deadline_ms=deadline_ms, definitions=definitions
+        turn, cause, agent, slot, data, deadline_ms=deadline_ms, definitions=definitions, **changed
     )
     turn.evolve(
         hops=turn.state.hops + 1,

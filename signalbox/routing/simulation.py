@@ -5,7 +5,7 @@ State goes through its encoded form at every step, so what does not survive a ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.dead_letter import DeadLetter
@@ -23,6 +23,7 @@ from signalbox.routing.commands import (
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    PublishEvent,
     Recall,
     RecordDecision,
     Resume,
@@ -34,6 +35,7 @@ from signalbox.routing.reduce import reduce
 from signalbox.routing.rules import Rulebook
 from signalbox.routing.state import Conversation
 from signalbox.routing.ticks import (
+    AgentFailed,
     DefinitionsReady,
     MessageArrived,
     MessageReady,
@@ -64,6 +66,7 @@ class Simulation:
     reviews: list[Review] = field(default_factory=list)
     counts: list[str] = field(default_factory=list)
     paused: dict[str, bool] = field(default_factory=dict)
+    events: list[Envelope] = field(default_factory=list)
 
     def state_of(self, conversation_id: str) -> Conversation:
         """Return the conversation as state holds it; a new one where it holds none."""
@@ -103,6 +106,18 @@ class Simulation:
             due_ms = self.state_of(conversation_id).next_deadline_ms()
             if due_ms is not None and due_ms <= self.now_ms:
                 self._tick(conversation_id, TimePassed())
+
+    def notice_failure(self, agent: str) -> None:
+        """Let the heartbeats of `agent` have stopped, as every conversation then learns."""
+        failed = {**self.rulebook.failed, agent: self.now_ms}
+        self.rulebook = replace(self.rulebook, failed=failed)
+        for conversation_id in list(self.blobs):
+            self._tick(conversation_id, AgentFailed(agent))
+
+    def notice_recovery(self, agent: str) -> None:
+        """Let the heartbeats of `agent` come again."""
+        failed = {name: at for name, at in self.rulebook.failed.items() if name != agent}
+        self.rulebook = replace(self.rulebook, failed=failed)
 
     def activate(self, rulebook: Rulebook) -> None:
         """Take up new definitions and wake what waited for some."""
@@ -158,6 +173,7 @@ class Simulation:
         | EmitDeadLetter
         | EmitReview
         | SetPaused
+        | PublishEvent
         | Count,
     ) -> None:
         match command:
@@ -173,5 +189,7 @@ class Simulation:
                 self.reviews.append(review)
             case SetPaused(pause):
                 self.paused[pause.agent] = pause.paused
+            case PublishEvent(event):
+                self.events.append(event)
             case Count(name):
                 self.counts.append(name)

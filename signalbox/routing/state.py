@@ -10,9 +10,10 @@ from typing import Any, Final, Literal, Self
 
 import orjson
 
+from signalbox.routing.kept import Detour, KeptTask
 from signalbox.workflows.run import WorkflowRun
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 SEEN_BYTES: Final = 8
 
 Phase = Literal["deciding", "parked"]
@@ -70,7 +71,8 @@ class Conversation:
 
     `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
     it is written once nothing is open, waiting or in flight, and no workflow runs. `heard` counts the answers of agents that a
-    subscriber was given in this episode.
+    subscriber was given in this episode. `kept` has what is remembered of an open task besides, `detours` the messages (by id) that
+    are decided without somebody.
     """
 
     id: str
@@ -91,6 +93,8 @@ class Conversation:
     open: Mapping[str, OpenDispatch] = field(default_factory=dict)
     workflow: WorkflowRun | None = None
     heard: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, KeptTask] = field(default_factory=dict)
+    detours: Mapping[str, Detour] = field(default_factory=dict)
     seen: bytes = b""
 
     def next_deadline_ms(self) -> int | None:
@@ -103,7 +107,14 @@ class Conversation:
         run_due_ms = None if self.workflow is None else self.workflow.next_due_ms()
         if run_due_ms is not None:
             due.append(run_due_ms)
+        if self.kept:
+            due.extend(kept.due_ms for kept in self.kept.values() if kept.due_ms)
         return min(due)
+
+    def is_notice(self, task_id: str) -> bool:
+        """Say whether an open task only tells its agent of something."""
+        kept = self.kept.get(task_id)
+        return kept is not None and kept.is_notice
 
     def postponed(self, by_ms: int) -> Self:
         """Return a copy whose every deadline is `by_ms` later: time in which nobody could work is not spent."""
@@ -118,6 +129,10 @@ class Conversation:
                 for task_id, dispatch in self.open.items()
             },
             workflow=None if self.workflow is None else self.workflow.postponed(by_ms),
+            kept={
+                task_id: kept.evolve(due_ms=kept.due_ms + by_ms) if kept.due_ms else kept
+                for task_id, kept in self.kept.items()
+            },
         )
 
     def has_seen(self, hashed: bytes) -> bool:
@@ -145,6 +160,8 @@ class Conversation:
                 "open": self.open,
                 **({} if self.workflow is None else {"workflow": self.workflow.encoded()}),
                 **({"heard": self.heard} if self.heard else {}),
+                **({"kept": _encoded(self.kept)} if self.kept else {}),
+                **({"detours": self.detours} if self.detours else {}),
             }
         )
         return b"\n".join((head, self.seen))
@@ -172,6 +189,10 @@ class Conversation:
             },
             workflow=None if run is None else WorkflowRun.decoded(run),
             heard=fields.get("heard", {}),
+            kept={task_id: KeptTask(**one) for task_id, one in fields.get("kept", {}).items()},
+            detours={
+                message_id: Detour(**one) for message_id, one in fields.get("detours", {}).items()
+            },
             seen=base64.b64decode(fields["seen"])
             if "seen" in fields
             else seen,  # version 1 had it inside
@@ -183,8 +204,13 @@ def _in_flight(fields: dict[str, Any]) -> InFlight:
     return InFlight(**fields, resolution=None if resolution is None else Resolution(**resolution))
 
 
+def _encoded(kept: Mapping[str, KeptTask]) -> dict[str, dict[str, Any]]:
+    return {task_id: one.encoded() for task_id, one in kept.items()}
+
+
 _SCALARS: Final = tuple(
     slot.name
     for slot in fields_of(Conversation)
-    if slot.name not in {"in_flight", "waiting", "open", "workflow", "heard", "seen"}
+    if slot.name
+    not in {"in_flight", "waiting", "open", "workflow", "heard", "kept", "detours", "seen"}
 )

@@ -84,6 +84,13 @@ class TimePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentFailed:
+    """The heartbeats of `agent` stopped, and this conversation may wait for it."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class DefinitionsReady:
     """The first manifest is active: waiting messages can be decided."""
 
@@ -97,5 +104,6 @@ Tick = (
     | WorkflowCrashed
     | DecisionCrashed
     | TimePassed
+    | AgentFailed
     | DefinitionsReady
 )

@@ -26,6 +26,7 @@ from signalbox.routing.commands import (
     Resume,
     StorePending,
 )
+from signalbox.routing.kept import KeptTask
 from signalbox.routing.rules import NO_POLICY, Rulebook
 from signalbox.routing.state import Conversation, InFlight
 from signalbox.routing.ticks import Origin
@@ -47,6 +48,8 @@ class Turn:
         self.commands: list[Command] = []
         self.at_hand: dict[int, Envelope | None] = {}
         """What is known of the workflow's results without asking for it, by number; None is lost."""
+        self.ended: tuple[WorkflowRun, Outcome] | None = None
+        """The run that ended in this turn, and with which outcome."""
 
     # ---- facts
 
@@ -125,6 +128,21 @@ class Turn:
         """Forget an open task: it was answered, or nobody waits for its answer any more."""
         left = {key: value for key, value in self.state.open.items() if key != task_id}
         self.evolve(open=left)
+        if self.state.kept:
+            self.forget_task(task_id)
+
+    def keep_task(self, task_id: str, kept: KeptTask) -> None:
+        """Remember `kept` of an open task until it is closed."""
+        self.evolve(kept={**self.state.kept, task_id: kept})
+
+    def forget_task(self, task_id: str) -> None:
+        """Forget what was kept of a task; it stays open, if it is."""
+        kept = self.state.kept.get(task_id)
+        if kept is None:
+            return
+        self.evolve(kept={key: one for key, one in self.state.kept.items() if key != task_id})
+        if kept.sequence is not None:
+            self.emit(DropResults((kept.sequence,)))
 
     def store(self, message: Envelope) -> int:
         """Keep `message` in durable state; return its sequence number."""
@@ -153,29 +171,30 @@ class Turn:
         state = self.state
         if state.in_flight is not None:
             self.release(state.in_flight.sequence)
-        self.emit(
-            EmitOutcome(
-                Outcome(
-                    conversation_id=state.id,
-                    episode=state.episode,
-                    status=status,
-                    last_agent=state.last_agent,
-                    hops=state.hops,
-                    tokens=state.tokens,
-                    started_at=from_epoch_ms(state.started_at_ms),
-                    ended_at=from_epoch_ms(self.now_ms),
-                    detail=detail[:2000],
-                    result=result,
-                )
-            )
+        outcome = Outcome(
+            conversation_id=state.id,
+            episode=state.episode,
+            status=status,
+            last_agent=state.last_agent,
+            hops=state.hops,
+            tokens=state.tokens,
+            started_at=from_epoch_ms(state.started_at_ms),
+            ended_at=from_epoch_ms(self.now_ms),
+            detail=detail[:2000],
+            result=result,
         )
+        self.emit(EmitOutcome(outcome))
         if state.workflow is not None:
             self.emit(DropResults(state.workflow.kept))
+            self.ended = state.workflow, outcome
+        for task_id in state.kept:
+            self.forget_task(task_id)
         self.evolve(
             is_open=False,
             in_flight=None,
             open={},
             workflow=None,
+            detours={},
             verdict=None,
             verdict_detail="",
         )

@@ -147,6 +147,9 @@ class Ledger:
         nones = sum(one["agent"] == "NONE" for one in self._decisions.get(message_id, ()))
         parked = min(1, self._parked[message_id])
         first = found[0]
+        if first.get("source") == "orchestrator" and message_id.startswith("event-"):
+            self._report.delivered += tasks
+            return  # heard by however many subscribe to it, and by nobody without a trace
         endings = letters + tasks + nones
         if endings == 0 and not parked:
             if self._is_carried_by_outcome(first):

@@ -105,7 +105,7 @@ class AgentLab:
             await asyncio.wait_for(work, PATIENCE_SECONDS)
 
     def _context(self, attempt: Attempt, serving: Serving) -> Context:
-        async def report(text: str) -> None:
+        async def report(text: str, percent: float | None) -> None:
             return None
 
         return Context(

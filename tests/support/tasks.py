@@ -38,7 +38,7 @@ def task_of(
 def context_of(outbox_dir: Path, model: ChatModel | None = None) -> Context:
     """A context whose clock stands still."""
 
-    async def ignore(text: str) -> None:
+    async def ignore(text: str, percent: float | None) -> None:
         return None
 
     return Context(

@@ -534,3 +534,84 @@ async def crash_when(
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+
+
+class TestAcknowledged:
+    async def test_runner_acknowledges_a_task_when_it_takes_it_up_while_the_handler_runs(
+        self,
+    ) -> None:
+        """Where the definition asks for it: a `task.status` with the task's identity, in a transaction of its own, not waited for."""
+        lab, gate = AgentLab(acknowledge_seconds=5), Gate()
+        async with lab.running(gate):
+            task = lab.task(1)
+            await until(lambda: len(lab.messages()) == 1)
+            (said,) = lab.messages()
+            assert (said.type, said.data) == ("task.status", {"state": "assigned", "attempt": 1})
+            assert (said.causationid, said.subject) == (task.id, task.subject)
+            assert gate.inside == [1]
+            gate.open.set()
+            await until(lambda: len(lab.messages()) == 2)
+
+        assert [one.type for one in lab.messages()] == ["task.status", "worker.done"]
+        assert len({one.id for one in lab.messages()}) == 2
+
+    async def test_runner_whose_definition_does_not_ask_acknowledges_nothing(self) -> None:
+        """Not a record more than before."""
+        lab = AgentLab()
+        async with lab.running(echo):
+            lab.task(1)
+            await until(lambda: len(lab.messages()) == 1)
+
+        assert [one.type for one in lab.messages()] == ["worker.done"]
+
+    async def test_runner_tells_of_a_beginning_before_the_end_and_again_at_each_attempt(
+        self,
+    ) -> None:
+        """A handler faster than the transaction is told of in order; a second attempt has an acknowledgement of its own."""
+
+        async def second_time(task: Task, context: Context) -> HandlerResult:
+            return Retry(0.0) if task.attempt == 1 else Reply(task.data)
+
+        lab = AgentLab(acknowledge_seconds=5)
+        async with lab.running(second_time):
+            lab.task(1)
+            await until(lambda: len(lab.messages()) == 3)
+
+        assert [one.type for one in lab.messages()] == ["task.status", "task.status", "worker.done"]
+        assert [one.data.get("attempt") for one in lab.messages()[:2]] == [1, 2]
+
+    async def test_runner_a_task_that_waits_for_a_hand_is_not_acknowledged(self) -> None:
+        """Taken from the topic is not taken up: what only waits can be given to somebody else."""
+        lab, gate = AgentLab(acknowledge_seconds=5, max_concurrent=1), Gate()
+        async with lab.running(gate):
+            lab.task(1)
+            lab.task(2)
+            await until(lambda: len(lab.messages()) == 1)
+            assert [one.subject for one in lab.messages()] == ["lead-1"]
+            gate.open.set()
+            await until(lambda: len(lab.messages()) == 4)
+
+        assert [one.subject for one in lab.messages()] == ["lead-1", "lead-1", "lead-2", "lead-2"]
+
+    async def test_runner_a_failure_says_reason_detail_and_attempts(self) -> None:
+        """Who asked learns by `task.failed` what its request came to: which task, why, after how many attempts."""
+
+        async def broken(task: Task, context: Context) -> HandlerResult:
+            return Terminal("handler_failed", "no such account")
+
+        lab = AgentLab()
+        async with lab.running(broken):
+            task = lab.task(1, correlationid="m-1")
+            await until(lambda: len(lab.messages()) == 1)
+
+        (failed,) = lab.messages()
+        assert (failed.type, failed.causationid, failed.correlationid) == (
+            "task.failed",
+            task.id,
+            "m-1",
+        )
+        assert failed.data == {
+            "reason": "handler_failed",
+            "detail": "no such account",
+            "attempts": 1,
+        }

@@ -166,7 +166,8 @@ class TestRender:
         assert re.fullmatch(pattern, "a.b.agent_tasks_lead_scoring")
         assert re.fullmatch(pattern, "a.b.agent_messages_dlq")
         assert not re.fullmatch(pattern, "axb.agent_decisions")
-        assert not re.fullmatch(pattern, "a.b.agent_messages")
+        assert re.fullmatch(pattern, "a.b.agent_messages")  # the orchestrator's own events
+        assert not re.fullmatch(pattern, "a.b.agent_registry")
 
     def test_option_with_a_quote_stays_one_literal(self) -> None:
         """What comes from settings or a person cannot leave its literal."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from signalbox.contracts.envelope import TASK_ESCALATED, TASK_FAILED, Envelope
-from signalbox.routing.commands import StoreResult
-from signalbox.routing.state import OpenDispatch
+from signalbox.routing.commands import Count, StoreResult
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
 from signalbox.routing.workflow.failure import attempt_failed, fail_step
@@ -87,14 +86,21 @@ def _escalated(turn: Turn, plan: Plan, step_id: str, agent: str, message: Envelo
     )
 
 
-def silent(turn: Turn, step_id: str, dispatch: OpenDispatch) -> None:
-    """Note that the agent of a step's task did not answer in time: it may have acted all the same."""
+def silent(turn: Turn, step_id: str, why: str, *, is_final: bool = False) -> None:
+    """Note that nothing more is waited for from the agent of a step's task: it may have acted all the same.
+
+    With `is_final` the step is not tried again; what undoes something always is.
+    """
     plan, run = plan_of(turn), turn.run
     if plan is None:
         return
     if run.step(step_id).status == "running":
         turn.evolve(workflow=run.with_step(step_id, may_have_acted=True))
-    attempt_failed(turn, plan, step_id, f"{dispatch.agent} did not answer in time")
+    turn.emit(Count("signalbox.stuck_steps"))
+    if is_final and run.step(step_id).status != "compensating":
+        fail_step(turn, plan, step_id, why)
+    else:
+        attempt_failed(turn, plan, step_id, why)
 
 
 def task_seconds_of(turn: Turn, step_id: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
-from signalbox.routing.rules import Rules
+from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.turn import Turn
 from signalbox.workflows.compiled import CompiledStep, CompiledWorkflow
 from signalbox.workflows.references import Reference
@@ -42,9 +42,13 @@ class Plan:
 
 
 def plan_of(turn: Turn) -> Plan | None:
-    """Return what the run goes by: the version it started under while it is kept, else the newest of its name, else None."""
-    run = turn.run
-    for rules in (turn.rulebook.version(run.digest), turn.rulebook.current):
+    """Return what the conversation's run goes by; None where nothing is known of it any more."""
+    return plan_for(turn.run, turn.rulebook)
+
+
+def plan_for(run: WorkflowRun, rulebook: Rulebook) -> Plan | None:
+    """Return what `run` goes by: the version it started under while it is kept, else the newest of its name, else None."""
+    for rules in (rulebook.version(run.digest), rulebook.current):
         if rules is not None and run.name in rules.workflows:
             workflow = rules.workflows[run.name]
             if all(step_id in workflow.steps for step_id in run.steps):

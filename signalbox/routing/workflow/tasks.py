@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from signalbox.contracts.envelope import Envelope
 from signalbox.routing.guards import check_budgets
+from signalbox.routing.keeping import expect
 from signalbox.routing.send_task import send_task
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
@@ -150,7 +151,7 @@ def _send(
         candidates=None,
         definitions=view.plan.rules.digest,
     )
-    return send_task(
+    task_id = send_task(
         turn,
         view.start,
         agent,
@@ -159,6 +160,9 @@ def _send(
         task_seconds=spec.timeout_seconds or turn.policy.budgets.task_seconds,
         definitions=view.plan.rules.digest,
     )
+    current = turn.rulebook.current
+    expect(turn, task_id, None if current is None else current.agents.get(agent))
+    return task_id
 
 
 def _problem(turn: Turn, view: View, agent: str, data: dict[str, Any]) -> str | None:
