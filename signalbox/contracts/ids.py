@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 
 ROUTE_SLOT: Final = "route"
+CANCEL_SLOT: Final = "cancel"
+"""Of the record that says that a message cancelled a workflow's run."""
 SUBSCRIPTION_SLOT: Final = "subscription"
 """Of the one record that says who did not get a message by subscription, and why."""
 

@@ -25,6 +25,7 @@ from signalbox.contracts.envelope import (
     TASK_ESCALATED,
     TASK_FAILED,
     TASK_STATUS,
+    WORKFLOW_CANCEL,
 )
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.record import Name
@@ -33,7 +34,7 @@ from signalbox.definitions.filters.specs import FilterList
 from signalbox.definitions.subscription import SubscribeSpec
 
 RESERVED_TYPES: Final = frozenset(
-    {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED}
+    {TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED, REVIEW_RESOLVED, WORKFLOW_CANCEL}
 )
 RESERVED_NAMES: Final = frozenset({"none", "orchestrator", "gateway", "cli", "connector"})
 
