@@ -88,15 +88,16 @@ def test_cancel_in_which_something_could_not_be_undone_ends_as_failed() -> None:
 
 
 def test_cancel_where_nothing_is_undone_says_what_is_left_done() -> None:
-    """`on_failure: fail` undoes nothing, and a step without a compensation cannot be: the outcome names what stays."""
-    work = Work(*CHAIN, on_failure="fail")
+    """`on_failure: fail` undoes nothing: the outcome names what stays, apart from what says there is nothing to undo."""
+    work = Work(step("a", undo=True), step("b", "a"), step("c", "b"), on_failure="fail")
     work.start()
     work.answer()
+    work.answer()
     work.cancel()
-    work.fail(1)
+    work.fail()
 
     (outcome,) = work.world.outcomes
-    assert (outcome.status, len(work.given())) == ("cancelled", 2)
+    assert (outcome.status, len(work.given())) == ("cancelled", 3)
     assert outcome.detail == "workflow work: cancelled by cli; done and not undone: a"
 
 

@@ -24,7 +24,9 @@ def cancel(turn: Turn, message: Envelope, origin: Origin) -> None:
     turn.mark_seen(message.id)
     run = turn.state.workflow
     if run is None:
-        detail = "no workflow runs in this conversation: none was started yet, or it has its outcome"
+        detail = (
+            "no workflow runs in this conversation: none was started yet, or it has its outcome"
+        )
         turn.dead_letter(message, "late", detail, origin=origin)
         return
     problem = _why_not(run, message.data.get("started_by"))
