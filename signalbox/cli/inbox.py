@@ -124,7 +124,7 @@ def _answered(
     for decision in decisions:
         is_it = (decision.message_id, decision.slot) == (review.message.id, ROUTE_SLOT)
         if is_it and decision.decided_at >= review.opened_at:
-            return f"answered: {decision.reason}, {decision.agent}"
+            return f"answered: {decision.agent}, {decision.reason}"
     return None
 
 

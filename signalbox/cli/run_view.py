@@ -86,23 +86,24 @@ class _Layout:
         cls, rows: Sequence[Row], *, start_ms: int, width: int, from_ms: int, to_ms: int
     ) -> _Layout:
         """Choose the columns that there is room for; the tree is cut last."""
-        columns = (
+        columns = [
             _Column("step", False, lambda row: f"{row.mark} {row.tree}"),
             _Column("agent", False, lambda row: row.agent),
             _Column("start", True, lambda row: _since(row.began_ms, start_ms)),
             _Column("took", True, lambda row: _length(row.took_ms)),
             _Column("at work", True, lambda row: _length(row.worked_ms)),
             _Column("", False, lambda row: row.words),
-        )
+        ]
         widths = [max(len(c.title), *(len(c.text(row)) for row in rows)) for c in columns]
         if all(row.worked_ms is None for row in rows) or _room(widths, width) < 0:
-            columns, widths = (*columns[:4], columns[5]), [*widths[:4], widths[5]]
-        room = _room(widths, width)
-        if room < 0:
-            widths[0] = max(_MIN_TREE, widths[0] + room)
+            del columns[4], widths[4]
+        for dispensable in (2, 1, 1):  # start, agent, took
+            if _room(widths, width) + max(0, widths[0] - _MIN_TREE) < 0:
+                del columns[dispensable], widths[dispensable]
+        widths[0] = max(_MIN_TREE, widths[0] + min(0, _room(widths, width)))
         room = _room(widths, width) - len(_GAP)
         bar_width = min(_MAX_BAR, room) if room >= _MIN_BAR else 0
-        return cls(columns, tuple(widths), bar_width, from_ms, to_ms, width)
+        return cls(tuple(columns), tuple(widths), bar_width, from_ms, to_ms, width)
 
     def head(self, rows: Sequence[Row]) -> str:
         """The line above the columns."""

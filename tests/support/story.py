@@ -62,9 +62,11 @@ class Story:
     def arrives(self, message: Envelope, *, at: int, decided_at: int | None = None) -> None:
         """Put `message` on `agent_messages` at `at` (ms after the start) and decide it at `decided_at`."""
         self._write("agent_messages", message.subject, message, at)
-        self._tick(
-            message.subject, MessageArrived(message, Origin("agent_messages")), decided_at or at
-        )
+        self.decide(message, at=decided_at or at)
+
+    def decide(self, message: Envelope, *, at: int) -> None:
+        """Decide a message that is on the topic."""
+        self._tick(message.subject, MessageArrived(message, Origin("agent_messages")), at)
 
     def answers(self, agent: str, data: Mapping[str, Any], *, at: int, **more: Any) -> None:
         """Let `agent` answer its open task at `at`; decided five milliseconds later."""
