@@ -18,8 +18,8 @@ def spans_of(
     work: Iterable[Given], now_ms: int, *, judged: Iterable[Given] = (), asked: Iterable[Asked] = ()
 ) -> Iterator[Span]:
     """Yield what is to be drawn, in an order in which later ones may cover earlier ones. What is open lasts until `now_ms`."""
-    for one in asked:
-        yield one.at_ms, _end(one.ended_ms, now_ms), PERSON
+    for question in asked:
+        yield question.at_ms, _end(question.ended_ms, now_ms), PERSON
     for one in judged:
         yield one.at_ms, _end(one.ended_ms, now_ms), JUDGED
     for one in work:

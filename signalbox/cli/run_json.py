@@ -89,7 +89,7 @@ def _asked(one: Asked) -> dict[str, Any]:
 
 
 def _due_ms(step: StepSeen) -> int | None:
-    due = [one.due_ms for one in (*step.given, *step.asked) if one.is_open]
+    due = [one.due_ms for one in step.everything if one.is_open]
     return min((one for one in due if one is not None), default=None)
 
 

@@ -126,6 +126,12 @@ class StepSeen:
         yield from self.judged
 
     @property
+    def everything(self) -> Iterator[Given | Asked]:
+        """All tasks, then all questions to a person."""
+        yield from self.given
+        yield from self.asked
+
+    @property
     def worked_ms(self) -> int | None:
         """How long its agent was at work in all; None where no answer says so."""
         took = [one.worked_ms for one in self.work if one.worked_ms is not None]

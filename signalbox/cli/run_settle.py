@@ -42,10 +42,10 @@ def _close_within(step: StepSeen) -> None:
 
 
 def _set_times(step: StepSeen) -> None:
-    begins = [one.at_ms for one in (*step.work, *step.asked)]
+    begins = [one.at_ms for one in step.everything]
     step.began_ms = min(begins, default=None)
     if step.status in {"done", "failed", "skipped"} and begins:
-        ends = [one.ended_ms for one in (*step.given, *step.asked)]
+        ends = [one.ended_ms for one in step.everything]
         known = [one for one in (*ends, step.failed_ms) if one is not None]
         step.ended_ms = max(known, default=None)
 

@@ -65,9 +65,7 @@ def _order(number: int) -> tuple[dict[str, Any], str]:
 
 
 @contextmanager
-def _agents(
-    job: RunningJob, servers: str, folder: Path, *, prefix: str = PREFIX
-) -> Iterator[None]:
+def _agents(job: RunningJob, servers: str, folder: Path, *, prefix: str = PREFIX) -> Iterator[None]:
     """The fleet's agents, as one thread: committed tasks in, answers out, effects in the books of `folder`."""
     context, is_over = context_of(folder), threading.Event()
     handlers = {name: handler_from(definition) for name, definition in FLEET.agents.items()}
