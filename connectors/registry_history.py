@@ -45,6 +45,11 @@ class RegistryHistory:
             self._compiled[digest] = None if manifest is None else self._rules(manifest)
         return self._compiled[digest]
 
+    def set_of(self, digest: str) -> ActiveSet | None:
+        """Return the definitions of the version with this digest, not compiled; None where the registry forgot it."""
+        manifest = next((one for _, one in self._manifests if one.digest == digest), None)
+        return None if manifest is None else self._set(manifest)
+
     def all(self) -> Iterator[Rules]:
         """Yield every version, the newest first."""
         for digest in dict.fromkeys(one.digest for _, one in reversed(self._manifests)):

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from signalbox.cli.demo_progress import DECIDING, NOT_SEEN, Progress, Row, percentile
 from signalbox.cli.facts import Fact
+from signalbox.cli.moments import duration
 from signalbox.cli.screen import Line, printable
-from signalbox.cli.trace_view import duration, how
+from signalbox.cli.trace_view import how
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.outcome import Outcome
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from signalbox.cli.explain_details import Details, Prompt
+from signalbox.cli.moments import duration
 from signalbox.cli.screen import Line
-from signalbox.cli.trace_view import duration
 from signalbox.routing.counterfactual import Alternative
 
 

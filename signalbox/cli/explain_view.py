@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from signalbox.cli.facts import Fact
+from signalbox.cli.moments import duration
 from signalbox.cli.screen import Line
-from signalbox.cli.trace_view import duration
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Candidate, Decision
 from signalbox.contracts.envelope import Envelope

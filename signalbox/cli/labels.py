@@ -12,6 +12,7 @@ from typing import Any, Final
 from signalbox.cli.facts import Fact
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
+from signalbox.contracts.ids import ROUTE_SLOT
 from signalbox.contracts.record import rfc3339
 from signalbox.routing.prompt import query_text
 from signalbox.topics import AGENT_MESSAGES
@@ -34,7 +35,10 @@ class Choice:
 
 
 def choices_of(facts: Iterable[Fact]) -> tuple[tuple[Choice, ...], int]:
-    """Return people's choices, oldest first, and of how many the message is no longer on its topic."""
+    """Return people's choices, oldest first, and of how many the message is no longer on its topic.
+
+    Who agreed to a workflow's step, or cancelled one, chose no agent: that is no label.
+    """
     known = list(facts)
     messages = {
         fact.body.id: fact.body
@@ -44,7 +48,8 @@ def choices_of(facts: Iterable[Fact]) -> tuple[tuple[Choice, ...], int]:
     decided = {
         fact.body.message_id: fact.body
         for fact in sorted(known, key=lambda fact: (fact.at_ms, fact.offset))
-        if isinstance(fact.body, Decision) and fact.body.path == "human"
+        if isinstance(fact.body, Decision)
+        and (fact.body.path, fact.body.slot) == ("human", ROUTE_SLOT)
     }
     found = [
         Choice(messages[message_id], decision)

@@ -39,6 +39,9 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "review": _Entry(
         "signalbox.cli.review", "Turn people's decisions into labels.", _LOOK, is_group=True
     ),
+    "approvals": _Entry(
+        "signalbox.cli.approvals", "List and answer what waits for a person.", _LOOK, is_group=True
+    ),
     "replay": _Entry(
         "signalbox.cli.replay", "Decide what was sent again, by other definitions.", _LOOK
     ),
@@ -46,7 +49,7 @@ COMMANDS: Final[dict[str, _Entry]] = {
         "signalbox.cli.agents", "List, validate, apply, remove agents.", _FLEET, is_group=True
     ),
     "workflows": _Entry(
-        "signalbox.cli.workflows", "List and show workflows.", _FLEET, is_group=True
+        "signalbox.cli.workflows", "List, show, run and cancel workflows.", _FLEET, is_group=True
     ),
     "eval": _Entry("signalbox.cli.eval", "Measure decisions on labelled messages.", _FLEET),
     "source": _Entry(

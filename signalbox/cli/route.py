@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 from pydantic import ValidationError
 
 from signalbox.cli import session
+from signalbox.cli.json_data import read_object
 from signalbox.contracts.decision import NONE, Candidate
 from signalbox.contracts.envelope import Envelope
 from signalbox.definitions.fleet import ActiveSet
@@ -44,7 +44,7 @@ def route(  # noqa: PLR0917 (typer reads options from the signature)
     settings = session.load_settings()
     active = _loaded(definitions) if definitions else session.read_active(settings)
     rules = Rules.compile(active, EnginePolicy(policy=settings.routing.policy))
-    given = {"data": _data(data), "type": kind, "priority": priority}
+    given = {"data": read_object(data, "--data"), "type": kind, "priority": priority}
     found = preview(_message(given, source, sender, active), rules)
     if as_json:
         session.print_json(_as_json(found, active))
@@ -77,22 +77,6 @@ def _message(given: dict[str, Any], source: str, sender: str | None, active: Act
         first = error.errors(include_url=False)[0]
         msg = f"--{'.'.join(map(str, first['loc']))}: got {str(first['input'])[:80]!r}; {first['msg']}"
         raise UsageError(msg) from None
-
-
-def _data(text: str) -> dict[str, Any]:
-    try:
-        raw = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-        found = orjson.loads(raw)
-    except OSError as error:
-        msg = f"--data {text}: {error.strerror}; name a file that can be read"
-        raise UsageError(msg) from None
-    except orjson.JSONDecodeError as error:
-        msg = f"--data is not JSON: {error}; write an object, like '{{\"lead\": {{}}}}'"
-        raise UsageError(msg) from None
-    if not isinstance(found, dict):
-        msg = f"--data is a JSON {type(found).__name__}; a message's data is an object"
-        raise UsageError(msg)
-    return found
 
 
 def _print(found: Preview, kind: str, rules: Rules) -> None:

@@ -24,6 +24,11 @@ def show_lines(lines: Iterable[Line]) -> None:
         console.print(Text(printable(line.text), style=line.style))
 
 
+def terminal_width() -> int:
+    """Return how many characters fit on a line: the terminal's, else COLUMNS, else 80."""
+    return Console().width
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters replaced, so that a record cannot drive the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)

@@ -70,7 +70,7 @@ def _parse_line(number: int, raw: bytes, destination: Destination, defaults: Def
     if destination == INCOMING_LEADS:
         return _raw_lead(number, raw, value, defaults)
     envelope = value if "specversion" in value else _wrapped(value, defaults)
-    return _admitted(number, envelope)
+    return admitted(number, envelope)
 
 
 def _kind(value: Any) -> str:
@@ -84,7 +84,7 @@ def _raw_lead(number: int, raw: bytes, value: dict[str, Any], defaults: Defaults
         raise ValueError(msg)
     conversation = defaults.conversation or defaults.new_id("conv")
     # Size and depth have the same bounds on the way in, so the same code says so.
-    _admitted(number, _wrapped(value, defaults))
+    admitted(number, _wrapped(value, defaults))
     return Line(number, conversation, conversation, LEAD_SUBMITTED, raw, {})
 
 
@@ -102,7 +102,12 @@ def _wrapped(payload: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     }
 
 
-def _admitted(number: int, fields: dict[str, Any]) -> Line:
+def admitted(number: int, fields: dict[str, Any]) -> Line:
+    """Return the record of an envelope that line `number` of the input is.
+
+    Raises:
+        ValueError: the job would not admit it; says why.
+    """
     # The time would only stand in a dead letter, of which nothing but the detail is shown.
     admitted = decode(orjson.dumps(fields), Origin(AGENT_MESSAGES), now_ms=0)
     if isinstance(admitted, DeadLetter):

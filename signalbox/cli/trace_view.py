@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from signalbox.cli.facts import Fact
+from signalbox.cli.moments import duration
 from signalbox.cli.screen import Line
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import TASK_STATUS, Envelope
+from signalbox.contracts.ids import dispatch_id
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.contracts.review import Review
@@ -129,10 +131,15 @@ def _step_of_task(steps: dict[str, Step], task: TaskSeen | None) -> Step | None:
 
 
 def lines_of(trace: Trace) -> Iterator[Line]:
-    """Write the trace for a person: a timeline, each message with the decisions it led to."""
-    start = trace.started_ms
-    yield Line(_headline(trace), "bold")
+    """Write the trace for a person: how it ended, and a timeline."""
+    yield headline(trace)
     yield Line("")
+    yield from timeline(trace)
+
+
+def timeline(trace: Trace) -> Iterator[Line]:
+    """Write each message with the decisions it led to, in the order of their times."""
+    start = trace.started_ms
     moments: list[tuple[int, int, Step | Outcome | DeadLetter]] = [
         *((step.at_ms, 0, step) for step in trace.steps),
         *((at, 1, dead) for at, dead in trace.strays),
@@ -158,16 +165,18 @@ def worth_explaining(trace: Trace) -> str | None:
     return chosen[0].message.id if chosen else None
 
 
-def _headline(trace: Trace) -> str:
+def headline(trace: Trace) -> Line:
+    """Say how the conversation ended, and what it took."""
     if not trace.outcomes:
-        return f"{trace.conversation_id}: still open, {_count(len(trace.steps), 'message')} so far"
+        so_far = _count(len(trace.steps), "message")
+        return Line(f"{trace.conversation_id}: still open, {so_far} so far", "bold")
     parts = []
     for _, outcome in trace.outcomes:
         took = int((outcome.ended_at - outcome.started_at).total_seconds() * 1000)
         parts.append(
             f"{outcome.status} in {duration(took)}, {_count(outcome.hops, 'hop')}, {_count(outcome.tokens, 'token')}"
         )
-    return f"{trace.conversation_id}: " + "; then ".join(parts)
+    return Line(f"{trace.conversation_id}: " + "; then ".join(parts), "bold")
 
 
 def _step_lines(step: Step, elapsed: str, start_ms: int) -> Iterator[Line]:
@@ -184,7 +193,9 @@ def _step_lines(step: Step, elapsed: str, start_ms: int) -> Iterator[Line]:
     if message.type == TASK_STATUS:
         yield Line(f"{'':>9}    └─ {_progress(message)}")
     for decision in step.decisions:
-        task = next((task for task in step.tasks if task.agent == decision.agent), None)
+        # By its slot: an agent may have several tasks of one message.
+        given = dispatch_id(decision.message_id, decision.slot)
+        task = next((task for task in step.tasks if task.id == given), None)
         yield from _decision_lines(decision, task, start_ms)
     for review in step.reviews:
         text = f"? waits for a person until {rfc3339(review.deadline)}: {review.reason}"
@@ -229,17 +240,6 @@ def how(decision: Decision) -> str:
     if decision.cached:
         words.append("cached")
     return ", ".join(words)
-
-
-def duration(milliseconds: int, *, sign: bool = False) -> str:
-    """Write a duration for a person: `35 ms`, `1.24 s`, `3 min 5 s`."""
-    plus = "+" if sign else ""
-    if milliseconds < 1000:
-        return f"{plus}{milliseconds} ms"
-    if milliseconds < 60_000:
-        return f"{plus}{milliseconds / 1000:.2f} s"
-    minutes, seconds = divmod(milliseconds // 1000, 60)
-    return f"{plus}{minutes} min {seconds} s"
 
 
 def as_json(trace: Trace) -> dict[str, Any]:

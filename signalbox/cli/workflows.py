@@ -1,21 +1,24 @@
-"""`signalbox workflows`: which workflows there are, and how each goes."""
+"""`signalbox workflows`: which workflows there are, and how each goes; `run` and `cancel` are in `workflows_run`."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from signalbox.cli import session
+from signalbox.cli.workflow_start import unknown_workflow
 from signalbox.cli.workflow_view import as_json, lines_of, summary_json
+from signalbox.cli.workflows_run import cancel, run
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import UsageError
 from signalbox.workflows.compiled import CompiledWorkflow
 from signalbox.workflows.loading import load_fleet
 
-app = typer.Typer(no_args_is_help=True, help="List and show workflows.")
+app = typer.Typer(no_args_is_help=True, help="List, show, run and cancel workflows.")
+app.command()(run)
+app.command()(cancel)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 Definitions = Annotated[
@@ -51,9 +54,7 @@ def show(
     """Show a workflow: what starts it, its steps as a tree, what becomes of failures. Exit code 1 where there is none."""
     found = _workflows(definitions)
     if name not in found:
-        near = get_close_matches(name, found, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(found) or 'none'}"
-        session.note(f"no workflow {name!r}; {hint}")
+        session.note(unknown_workflow(name, found))
         raise typer.Exit(1)
     if as_json_:
         session.print_json(as_json(found[name]))

@@ -28,6 +28,9 @@ TASK_ESCALATED: Final = (
 REVIEW_RESOLVED: Final = (
     "review.resolved"  # person → orchestrator: data = {message_id, agent|"NONE", resolved_by?}
 )
+WORKFLOW_CANCEL: Final = (
+    "workflow.cancel"  # outside → orchestrator: data = {reason?, cancelled_by?, started_by?}
+)
 
 PRIORITY_WORDS: Final = {"urgent": 1, "high": 2, "medium": 5, "normal": 5, "low": 8}
 
@@ -94,6 +97,11 @@ class Envelope(Record):
     def targets(self) -> tuple[str, ...]:
         """The agents named by `target`, in order, blanks dropped."""
         return tuple(part.strip() for part in (self.target or "").split(",") if part.strip())
+
+    def named_by(self, field: str) -> str:
+        """Who `data` says is behind this message, in the text `field`, else its source; at most 200 characters."""
+        said = self.data.get(field)
+        return (said if isinstance(said, str) and said else self.source)[:200]
 
     def headers(self) -> dict[str, bytes]:
         """The Kafka headers that repeat `ce_id`, `ce_type` and `traceparent` for other tools."""

@@ -14,6 +14,8 @@ ROUTE_SLOT: Final = "route"
 EVENT_ID_PREFIX: Final = "event-"
 NOTICE_SLOT: Final = "notice"
 """Of the one record that says which participants of a run could not be told how it ended."""
+CANCEL_SLOT: Final = "cancel"
+"""Of the record that says that a message cancelled a workflow's run."""
 SUBSCRIPTION_SLOT: Final = "subscription"
 """Of the one record that says who did not get a message by subscription, and why."""
 

@@ -38,5 +38,4 @@ class Review(Record):
 
 def resolver_of(resolution: Envelope) -> str:
     """Return who a `review.resolved` message says has decided, else where it came from; at most 200 characters."""
-    said = resolution.data.get("resolved_by")
-    return (said if isinstance(said, str) and said else resolution.source)[:200]
+    return resolution.named_by("resolved_by")

@@ -25,6 +25,7 @@ from signalbox.contracts.envelope import (
     TASK_ESCALATED,
     TASK_FAILED,
     TASK_STATUS,
+    WORKFLOW_CANCEL,
 )
 from signalbox.contracts.events import EVENT_TYPES
 from signalbox.contracts.ids import data_digest
@@ -39,6 +40,7 @@ RESERVED_TYPES: Final = EVENT_TYPES | {
     TASK_STATUS,
     TASK_ESCALATED,
     REVIEW_RESOLVED,
+    WORKFLOW_CANCEL,
 }
 RESERVED_NAMES: Final = frozenset({"none", "orchestrator", "gateway", "cli", "connector"})
 

@@ -12,6 +12,7 @@ from signalbox.contracts.envelope import (
     TASK_ESCALATED,
     TASK_FAILED,
     TASK_STATUS,
+    WORKFLOW_CANCEL,
     Envelope,
 )
 from signalbox.contracts.events import is_event
@@ -29,6 +30,7 @@ from signalbox.routing.ticks import MessageArrived, Origin
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.answers import replied, task_seconds_of
 from signalbox.routing.workflow.approval import resolve as resolve_approval
+from signalbox.routing.workflow.cancel import cancel
 
 _ONLY_AGENTS_SEND = frozenset({TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED})
 
@@ -120,6 +122,9 @@ def _from_outside(turn: Turn, message: Envelope, origin: Origin) -> None:
         return
     if message.type == REVIEW_RESOLVED:
         _resolve(turn, message, origin)
+        return
+    if message.type == WORKFLOW_CANCEL:
+        cancel(turn, message, origin)
         return
     rules = turn.rulebook.current
     if message.target is not None and rules is not None:

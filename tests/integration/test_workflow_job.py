@@ -21,7 +21,7 @@ from agents.orders.books import OPENING_STOCK, Books
 from agents.orders.trouble import BOOKS_FILE
 from agents.result import Reply, Terminal
 from agents.task import Task
-from signalbox.contracts.envelope import TASK_FAILED, Envelope
+from signalbox.contracts.envelope import TASK_FAILED, WORKFLOW_CANCEL, Envelope
 from signalbox.contracts.outcome import Outcome
 from signalbox.definitions.loader import load_fleet
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
@@ -65,11 +65,11 @@ def _order(number: int) -> tuple[dict[str, Any], str]:
 
 
 @contextmanager
-def _agents(job: RunningJob, servers: str, folder: Path) -> Iterator[None]:
+def _agents(job: RunningJob, servers: str, folder: Path, *, prefix: str = PREFIX) -> Iterator[None]:
     """The fleet's agents, as one thread: committed tasks in, answers out, effects in the books of `folder`."""
     context, is_over = context_of(folder), threading.Event()
     handlers = {name: handler_from(definition) for name, definition in FLEET.agents.items()}
-    topics = [full_name(PREFIX, topic) for topic in TOPICS]
+    topics = [full_name(prefix, topic) for topic in TOPICS]
     consumer = _Consumer(
         *topics,
         bootstrap_servers=servers,
@@ -143,3 +143,44 @@ def test_orders_survive_a_killed_taskmanager_and_books_add_up(
     books = Books(tmp_path / BOOKS_FILE)
     assert books.in_stock("teapot") == OPENING_STOCK["teapot"] - sum(o["quantity"] for o in sold)
     assert books.takings_cents() == sum(one["amount"] for one in sold)
+
+
+def test_cancelled_orders_are_undone_across_a_killed_taskmanager(
+    broker: TemporaryBroker, cluster: TemporaryCluster, tmp_path: Path
+) -> None:
+    """Cancelled while a step is out, killed before it is answered: each ends `cancelled`, undone, and the others complete."""
+    prefix, number = "cancelled.", 12
+    orders = {f"cancel-{n}": _order(5)[0] | {"order_id": f"cancel-{n}"} for n in range(number)}
+    unwanted = [name for place, name in enumerate(orders) if place % 2]
+    broker.create_topics(*FLEET.agents, prefix=prefix)
+    with RunningJob(
+        broker, cluster, prefix, delivery="exactly_once", checkpoint_interval_ms=500
+    ) as job:
+        job.apply_fleet(FLEET)
+        job.start()
+        for name, data in orders.items():
+            job.send(message(f"m-{name}", data, conversation=name, type="order.placed"))
+        # Nobody works yet, so each order waits for its stock to be set aside.
+        job.wait_for(TOPICS, lambda found: len(found) == number)
+        for name in unwanted:
+            data = {"reason": "changed my mind", "started_by": f"m-{name}"}
+            job.send(message(f"x-{name}", data, conversation=name, type=WORKFLOW_CANCEL))
+        job.wait_for((AGENT_DECISIONS,), lambda found: len(found) >= number + len(unwanted))
+        cluster.kill_taskmanager()
+        cluster.start_taskmanager()
+        with _agents(job, broker.bootstrap_servers, tmp_path, prefix=prefix):
+            ended = job.records((AGENT_OUTCOMES,), number, timeout_seconds=120)
+            decisions = job.wait_for((AGENT_DECISIONS,), lambda found: len(found) >= 3 * number)
+
+    outcomes = {one.conversation_id: one for one in map(Outcome.model_validate, ended)}
+    for name in orders:
+        assert outcomes[name].status == ("cancelled" if name in unwanted else "completed")
+    for name in unwanted:
+        assert outcomes[name].detail == (
+            "workflow fulfil_order: cancelled by cli: changed my mind; undone: reserve"
+        )
+    slots = Counter((r["message_id"], r["slot"]) for r in (json.loads(d.value) for d in decisions))
+    assert max(slots.values()) == 1
+    books = Books(tmp_path / BOOKS_FILE)
+    sold = sum(one["quantity"] for name, one in orders.items() if name not in unwanted)
+    assert books.in_stock("teapot") == OPENING_STOCK["teapot"] - sold

@@ -15,17 +15,28 @@ from signalbox.routing.commands import (
     AskModel,
     Command,
     Dispatch,
+    DropResults,
     EmitDeadLetter,
     EmitOutcome,
     EmitReview,
+    Recall,
     RecordDecision,
     Resume,
     StorePending,
+    StoreResult,
 )
 from signalbox.routing.reduce import reduce
 from signalbox.routing.rules import Rulebook
 from signalbox.routing.state import Conversation
-from signalbox.routing.ticks import MessageArrived, MessageReady, ModelAnswered, Origin, Tick
+from signalbox.routing.ticks import (
+    MessageArrived,
+    MessageReady,
+    ModelAnswered,
+    Origin,
+    Recalled,
+    Tick,
+    TimePassed,
+)
 from signalbox.topics import TOPICS, agent_tasks
 from tests.support.fleets import reply
 
@@ -44,20 +55,31 @@ class Story:
         self._rules = rules
         self._states: dict[str, Conversation] = {}
         self._pending: dict[tuple[str, int], Envelope] = {}
+        self._results: dict[tuple[str, int], Envelope] = {}
         self._question: tuple[str, AskModel] | None = None
         self._producer = self.broker.producer()
 
     def arrives(self, message: Envelope, *, at: int, decided_at: int | None = None) -> None:
         """Put `message` on `agent_messages` at `at` (ms after the start) and decide it at `decided_at`."""
         self._write("agent_messages", message.subject, message, at)
-        self._tick(
-            message.subject, MessageArrived(message, Origin("agent_messages")), decided_at or at
-        )
+        self.decide(message, at=decided_at or at)
+
+    def decide(self, message: Envelope, *, at: int) -> None:
+        """Decide a message that is on the topic."""
+        self._tick(message.subject, MessageArrived(message, Origin("agent_messages")), at)
 
     def answers(self, agent: str, data: Mapping[str, Any], *, at: int, **more: Any) -> None:
         """Let `agent` answer its open task at `at`; decided five milliseconds later."""
         task = self.tasks.pop(agent)
         self.arrives(reply(task, data, **more), at=at, decided_at=at + 5)
+
+    def fails(self, agent: str, detail: str, *, at: int, **more: Any) -> None:
+        """Let `agent` give up its open task."""
+        self.answers(agent, {"detail": detail}, at=at, kind="task.failed", **more)
+
+    def time_passes(self, conversation: str, *, at: int) -> None:
+        """Let the deadlines of a conversation that are due at `at` be noticed."""
+        self._tick(conversation, TimePassed(), at)
 
     def model_says(self, answer: ChatAnswer, *, at: int) -> None:
         """Answer the open question."""
@@ -96,6 +118,14 @@ class Story:
                 self._write("agent_review", conversation, review, at)
             case EmitDeadLetter(dead_letter):
                 self._write("agent_messages_dlq", conversation, dead_letter, at)
+            case StoreResult(sequence, message):
+                self._results[conversation, sequence] = message
+            case DropResults(sequences):
+                for sequence in sequences:
+                    del self._results[conversation, sequence]
+            case Recall(sequences):
+                kept = {one: self._results.get((conversation, one)) for one in sequences}
+                self._tick(conversation, Recalled(kept), at)
             case StorePending(sequence, message):
                 self._pending[conversation, sequence] = message
             case AskModel():

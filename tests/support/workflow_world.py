@@ -103,6 +103,10 @@ class Work:
         data = {"token": token, "decision": decision, "resolved_by": "ada", **more}
         self.world.send(message(f"decision-{number}", data, type="review.resolved"))
 
+    def cancel(self, number: int = 1, **data: Any) -> None:
+        """Let somebody outside cancel the run."""
+        self.world.send(message(f"cancel-{number}", data, type="workflow.cancel"))
+
     def given(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Agent and data of every task, in order."""
         return [(one.agent, one.task.data) for one in self.world.dispatches]

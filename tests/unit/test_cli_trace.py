@@ -12,7 +12,8 @@ from signalbox.cli.explain_view import explanation_of
 from signalbox.cli.explain_view import lines_of as explain_lines
 from signalbox.cli.facts import facts_of
 from signalbox.cli.main import app
-from signalbox.cli.trace_view import as_json, duration, lines_of, trace_of
+from signalbox.cli.moments import duration
+from signalbox.cli.trace_view import as_json, lines_of, trace_of
 from signalbox.contracts.chat import ChatAnswer
 from tests.support.fleets import agent, message, rulebook
 from tests.support.story import Story

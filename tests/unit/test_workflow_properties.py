@@ -56,6 +56,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("time"), st.sampled_from([1, SECONDS + 1, 101])),
         st.tuples(st.just("person"), st.sampled_from(["approve", "reject"])),
         st.tuples(st.just("restart")),
+        st.tuples(st.just("cancel"), PICK),
     ),
     max_size=40,
 )
@@ -120,6 +121,10 @@ class Fate:
 
     def restart(self) -> None:
         self.work.world.restart()
+
+    def cancel(self, pick: int) -> None:
+        if pick < 3:  # now and then; the same one twice too
+            self.work.cancel(pick, reason="changed her mind")
 
     def finish(self) -> None:
         """Let every open task be answered and every deadline pass."""
@@ -214,7 +219,7 @@ def test_workflow_undoes_what_was_done_in_reverse_each_exactly_once(steps, actio
     completed = _completed(fate)
     both = [one for one in fate.undone if one in completed]
     assert both == sorted(both, key=completed.index, reverse=True)
-    if outcome.status == "compensated":
+    if outcome.status in {"compensated", "cancelled"}:
         assert {one for one in completed if one in can_be_undone} <= set(fate.undone)
     if outcome.status == "completed":
         assert not fate.undone

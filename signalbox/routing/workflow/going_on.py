@@ -61,27 +61,42 @@ def _enter_next_phase(turn: Turn, plan: Plan) -> None:
         turn.judge("completed", turn.run.detail)
         return
     if run.phase == "stopping" and not any(step.task for step in run.steps.values()):
-        does_undo = plan.definition.on_failure == "compensate"
-        run = run.evolve(phase="compensating" if does_undo and _to_undo(run, plan) else "ended")
+        does_undo = plan.definition.on_failure == "compensate" and _to_undo(run, plan) is not None
+        run = run.evolve(phase="compensating" if does_undo else "ended")
         turn.evolve(workflow=run)
-        if run.phase == "compensating":
+        if does_undo:
             seconds = turn.policy.budgets.seconds
             deadline_ms = max(turn.state.deadline_ms, turn.now_ms + int(seconds * 1000))
             turn.evolve(deadline_ms=deadline_ms)
         else:
-            turn.judge(run.verdict, f"workflow {run.name}: {run.detail}")
+            turn.judge(run.verdict, f"workflow {run.name}: {run.detail}{_left_done(run, plan)}")
     if run.phase == "compensating" and not _to_undo(run, plan):
-        _all_undone(turn, run)
+        _all_undone(turn, run, plan)
 
 
-def _all_undone(turn: Turn, run: WorkflowRun) -> None:
+def _all_undone(turn: Turn, run: WorkflowRun, plan: Plan) -> None:
     undone = [one for one, step in run.steps.items() if step.status == "compensated"]
     detail = f"{run.detail}; undone: {', '.join(undone) or 'nothing'}"
     if run.not_undone:
         detail += f"; could not be undone: {', '.join(run.not_undone)}"
-    verdict: RunVerdict = "failed" if run.not_undone else "compensated"
+    detail += _left_done(run, plan)
+    stopped: RunVerdict = "cancelled" if run.verdict == "cancelled" else "compensated"
+    verdict: RunVerdict = "failed" if run.not_undone else stopped
     turn.evolve(workflow=run.evolve(phase="ended", verdict=verdict, detail=detail))
     turn.judge(verdict, f"workflow {run.name}: {detail}")
+
+
+def _left_done(run: WorkflowRun, plan: Plan) -> str:
+    """Say what a cancelled run leaves done, apart from steps that say there is nothing to undo: no failure tells how far it came."""
+    if run.verdict != "cancelled":
+        return ""
+    acted = [
+        one
+        for one, step in run.steps.items()
+        if step.may_have_acted and plan.step(one).compensate != "none"
+    ]
+    names = ", ".join(sorted(acted, key=lambda one: run.step(one).order))
+    return f"; done and not undone: {names}" if names else ""
 
 
 def _to_undo(run: WorkflowRun, plan: Plan) -> str | None:
