@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 
 ROUTE_SLOT: Final = "route"
+PLAN_SLOT: Final = "plan"
+"""Of the records that say what became of a plan: `plan:<step>`, and `plan:<step>:refused`."""
 SUBSCRIPTION_SLOT: Final = "subscription"
 """Of the one record that says who did not get a message by subscription, and why."""
 

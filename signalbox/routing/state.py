@@ -12,7 +12,7 @@ import orjson
 
 from signalbox.workflows.run import WorkflowRun
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 SEEN_BYTES: Final = 8
 
 Phase = Literal["deciding", "parked"]

@@ -17,6 +17,7 @@ from signalbox.workflows.mapping import (
     compile_mapping,
     compile_text,
 )
+from signalbox.workflows.planned import expand
 
 Data = Mapping[str, Any]
 
@@ -40,6 +41,8 @@ class CompiledStep:
             TemplateProblem: with the path inside the step.
         """
         approve, validate_by = spec.approve, spec.validate_by
+        if spec.plan is not None:  # used once there are tasks; what is wrong with it is wrong now
+            _mapping(spec.plan.input, "plan", "input")
         return cls(
             spec=spec,
             input=_mapping(spec.input, "input"),
@@ -90,7 +93,10 @@ class CompiledStep:
 
 @dataclass(frozen=True, slots=True)
 class CompiledWorkflow:
-    """A workflow and the fleet it belongs to. `order`: the ids of its steps, each after what it needs."""
+    """A workflow and the fleet it belongs to. `order`: the ids of its steps, each after what it needs.
+
+    Plan steps have no tasks in it; `expanded.with_plans` gives those of a run.
+    """
 
     definition: WorkflowDefinition
     digest: str
@@ -111,7 +117,8 @@ class CompiledWorkflow:
         needs = needs_of(definition)
         _refuse_unknown(needs, definition)
         steps: dict[str, CompiledStep] = {}
-        for number, spec in enumerate(definition.steps):
+        unplanned = expand(definition, {})
+        for number, spec in enumerate(unplanned.steps):
             try:
                 steps[spec.id] = CompiledStep.compile(spec)
             except TemplateProblem as problem:
@@ -124,7 +131,7 @@ class CompiledWorkflow:
             order=_order(needs, definition),
             needs=needs,
             steps=steps,
-            outcome=_mapping(definition.result, "result"),
+            outcome=_mapping(unplanned.result, "result"),
         )
 
     @property

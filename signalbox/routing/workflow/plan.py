@@ -9,6 +9,7 @@ from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
 from signalbox.routing.rules import Rules
 from signalbox.routing.turn import Turn
 from signalbox.workflows.compiled import CompiledStep, CompiledWorkflow
+from signalbox.workflows.expanded import with_plans
 from signalbox.workflows.references import Reference
 from signalbox.workflows.run import WorkflowRun
 
@@ -42,12 +43,15 @@ class Plan:
 
 
 def plan_of(turn: Turn) -> Plan | None:
-    """Return what the run goes by: the version it started under while it is kept, else the newest of its name, else None."""
+    """Return what the run goes by: the version it started under while it is kept, else the newest of its name, else None.
+
+    The plans that were accepted are steps of it.
+    """
     run = turn.run
     for rules in (turn.rulebook.version(run.digest), turn.rulebook.current):
         if rules is not None and run.name in rules.workflows:
-            workflow = rules.workflows[run.name]
-            if all(step_id in workflow.steps for step_id in run.steps):
+            workflow = with_plans(rules.workflows[run.name], run.plans)
+            if workflow is not None and all(step_id in workflow.steps for step_id in run.steps):
                 return Plan(workflow, rules)
     return None
 
