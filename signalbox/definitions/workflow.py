@@ -2,7 +2,8 @@
 
 One file of a fleet's folder `workflows/`. Values of `input`, `result` and `compensate.input` are a mapping: literals, strings
 with `{{ … }}` over `data` and `steps.<id>.<field>`, `{$path: …}` for JSONPath and `{$tasks: …}` for what became of a plan;
-`signalbox.workflows.mapping` says how they are filled in. What needs the fleet's agents to be judged is judged in `signalbox.workflows.check`.
+`signalbox.workflows.mapping` says how they are filled in. What needs the fleet's agents to be judged is judged in
+`signalbox.workflows.check`.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class StepSpec(_Spec):
         if self.plan is None:
             return self
         if self.validate_by is not None:
-            msg = "plan and validate_by: a plan is checked by the orchestrator itself; let a step of its own judge what its tasks made"
+            msg = "plan and validate_by: a plan is checked by the orchestrator; let a step of its own judge what its tasks made"
             raise ValueError(msg)
         if len(self.id) > MAX_PLAN_STEP_ID_CHARS:
             msg = f"{self.id!r} plans; its id has at most {MAX_PLAN_STEP_ID_CHARS} characters, because `{self.id}_<task>` is one too"

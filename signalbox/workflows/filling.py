@@ -190,7 +190,8 @@ def _path(value: Mapping[str, Any], place: Place) -> tuple[Fill, Found]:
             msg = f"{text}: {error}"
             raise MappingError(msg, field=_written(place)) from None
 
-    return filled, [((*place, PATH_KEY), reference)]
+    found: Found = [((*place, PATH_KEY), reference)]
+    return filled, [*found, (place, Literal(value[DEFAULT_KEY]))] if has_default else found
 
 
 def _found(path: DataPath, scope: Scope, spec: Mapping[str, Any]) -> Any:

@@ -125,7 +125,9 @@ def _result(step_id: str, task_id: str, plan: PlanSpec) -> Any:
     step = f"steps.{planned_id(step_id, task_id)}"
     # A task that may be skipped may have no result: then it is null.
     return (
-        {"$path": f"$.{step}", "default": None} if plan.on_failure == "skip" else f"{{{{ {step} }}}}"
+        {"$path": f"$.{step}", "default": None}
+        if plan.on_failure == "skip"
+        else f"{{{{ {step} }}}}"
     )
 
 

@@ -174,9 +174,7 @@ def _problem(turn: Turn, view: View, agent: str, data: dict[str, Any]) -> str | 
     return f"{agent} does not accept the data: {', '.join(violations)}" if violations else None
 
 
-def _with_comment(
-    view: View, spec: StepSpec, data: dict[str, Any], comment: str
-) -> dict[str, Any]:
+def _with_comment(view: View, spec: StepSpec, data: dict[str, Any], comment: str) -> dict[str, Any]:
     """Hand on why the answer was refused as `context`, the free text every contract may have room for; else the data alone."""
     known = view.plan.rules.agents.get(spec.agent)
     what = "result" if spec.plan is None else "plan"
