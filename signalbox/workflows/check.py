@@ -48,11 +48,9 @@ def _at_their_places(found: Iterable[Problem], sample: plan_check.Sample) -> Ite
     told: set[Loc] = set()
     for problem in found:
         loc = sample.declared(problem.loc)
-        if loc is problem.loc:
-            yield problem
-        elif loc not in told:
-            told.add(loc)
+        if loc is problem.loc or loc not in told:
             yield replace(problem, loc=loc)
+        told.add(loc)
 
 
 def _of_contents(definition: WorkflowDefinition, agents: Agents) -> Iterator[Problem]:
@@ -137,6 +135,7 @@ def _of_step(step: CompiledStep) -> Iterator[tuple[Loc, Reference, bool]]:
         (("input",), step.input, False),
         (("validate_by", "input"), step.validation, True),
         (("compensate", "input"), step.undo, True),
+        (("plan", "input"), step.planned, True),
     ):
         for place, reference in mapped.references if mapped is not None else ():
             yield (*start, *place), reference, knows_itself

@@ -24,7 +24,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStep:
-    """A step; of what its definition leaves out, the compiled part is None."""
+    """A step; of what its definition leaves out, the compiled part is None. `planned`: what each task of its plan is given."""
 
     spec: StepSpec
     input: Mapped | None
@@ -32,6 +32,7 @@ class CompiledStep:
     approve_reason: Text | None
     validation: Mapped | None
     undo: Mapped | None
+    planned: Mapped | None
 
     @classmethod
     def compile(cls, spec: StepSpec) -> Self:
@@ -41,8 +42,6 @@ class CompiledStep:
             TemplateProblem: with the path inside the step.
         """
         approve, validate_by = spec.approve, spec.validate_by
-        if spec.plan is not None:  # used once there are tasks; what is wrong with it is wrong now
-            _mapping(spec.plan.input, "plan", "input")
         return cls(
             spec=spec,
             input=_mapping(spec.input, "input"),
@@ -52,6 +51,7 @@ class CompiledStep:
             if validate_by is None
             else _mapping(validate_by.input, "validate_by", "input"),
             undo=None if spec.undo is None else _mapping(spec.undo.input, "compensate", "input"),
+            planned=None if spec.plan is None else _mapping(spec.plan.input, "plan", "input"),
         )
 
     @property
