@@ -346,6 +346,7 @@ def test_a_plan_that_comes_when_the_run_has_stopped_gives_out_nothing() -> None:
     work.answer({"tasks": [task("a")]}, 0)
 
     assert [one.agent for one in work.world.dispatches] == ["bob", "cyd"]
+    assert not [one for one in work.world.decisions if one.slot.startswith("plan:")]
     assert work.world.outcomes[0].status == "failed"
 
 
