@@ -30,6 +30,7 @@ ROUNDS: Final = 5
 TICKS_A_SECOND: Final = 5_000.0
 STATE_BYTES: Final = 10_000.0
 WIDE_STEPS: Final = 50
+PLANNED_TASKS: Final = 12
 _NOW_MS: Final = 1_700_000_000_000
 _ORIGIN: Final = Origin("agent_messages")
 _ORDER: Final = {
@@ -50,21 +51,31 @@ def measure() -> Result:
     fleet = load_fleet(ROOT / "agent_definitions" / "orders")
     book = _rulebook(fleet)
     for name, failing in (("orders that succeed", ""), ("orders taken back", "shipping")):
-        rates, largest = [], 0
-        for number in range(ROUNDS):
-            started = time.process_time()
-            worlds = [_Run(book, f"o-{number}-{one}") for one in range(RUNS)]
-            ticks = 0
-            for world in worlds:
-                ticks += world.through(failing)
-                largest = max(largest, world.largest)
-            rates.append(ticks / (time.process_time() - started))
-        result.add(f"{name}: ticks", quantile(rates, 0.5), "/s", TICKS_A_SECOND, at_least=True)
+        rate, largest = _rate(book, failing)
+        result.add(f"{name}: ticks", rate, "/s", TICKS_A_SECOND, at_least=True)
         result.add(f"{name}: largest state of a run", largest, "bytes", STATE_BYTES)
+    rate, largest = _rate(_rulebook(_planning(fleet)), "")
+    name = f"a plan of {PLANNED_TASKS} tasks at once"
+    result.add(f"{name}: ticks", rate, "/s")
+    result.add(f"{name}: largest state of a run", largest, "bytes", STATE_BYTES)
     wide = _Run(_rulebook(_wide(fleet)), "o-wide")
     wide.through("")
     result.add(f"{WIDE_STEPS} steps at once: largest state", wide.largest, "bytes", STATE_BYTES)
     return result
+
+
+def _rate(book: Rulebook, failing: str) -> tuple[float, int]:
+    """Return ticks a second of CPU time, the median of all rounds, and the bytes of the largest state of any run."""
+    rates, largest = [], 0
+    for number in range(ROUNDS):
+        started = time.process_time()
+        worlds = [_Run(book, f"o-{number}-{one}") for one in range(RUNS)]
+        ticks = 0
+        for world in worlds:
+            ticks += world.through(failing)
+            largest = max(largest, world.largest)
+        rates.append(ticks / (time.process_time() - started))
+    return quantile(rates, 0.5), largest
 
 
 class _Run:
@@ -141,6 +152,12 @@ _ANSWERS: Final[dict[str, dict[str, Any]]] = {
     "inventory": {"available": True, "reserved_quantity": 2},
     "payment": {"transaction_id": "pay-1", "status": "charged"},
     "shipping": {"tracking_number": "parcel-1", "estimated_delivery": "2026-01-18"},
+    "planner": {
+        "tasks": [
+            {"id": f"t{number}", "agent": "anyone", "description": "Find out what that costs."}
+            for number in range(PLANNED_TASKS)
+        ]
+    },
 }
 
 
@@ -150,20 +167,48 @@ def _rulebook(fleet: Fleet) -> Rulebook:
 
 def _wide(fleet: Fleet) -> Fleet:
     """The fleet with a workflow of many steps that all may run at once, by one agent that takes anything."""
-    order = fleet.workflows["fulfil_order"]
-    anyone = AgentDefinition.model_validate(
-        {
-            **fleet.agents["shipping"].as_json(),
-            "name": "anyone",
-            "input": {"description": "Anything.", "schema": {"type": "object"}},
-        }
-    )
     steps = [
         {"id": f"step_{number}", "agent": "anyone", "compensate": "none"}
         for number in range(WIDE_STEPS)
     ]
-    wide = WorkflowDefinition.model_validate({**order.as_json(), "steps": steps, "result": None})
+    return _with(fleet, ("anyone",), {"steps": steps, "result": None})
+
+
+def _planning(fleet: Fleet) -> Fleet:
+    """The fleet with a workflow whose first step plans, and whose last one is given what the tasks answered."""
+    steps = [
+        {
+            "id": "plan",
+            "agent": "planner",
+            "plan": {"agents": ["anyone"], "input": {"order_id": "{{ data.order_id }}"}},
+        },
+        {
+            "id": "answer",
+            "agent": "anyone",
+            "needs": ["plan"],
+            "input": {"all": {"$tasks": "plan"}},
+        },
+    ]
+    return _with(
+        fleet, ("planner", "anyone"), {"steps": steps, "result": None, "on_failure": "fail"}
+    )
+
+
+def _with(fleet: Fleet, names: tuple[str, ...], changes: dict[str, Any]) -> Fleet:
+    """The fleet with these agents, who take anything, and its workflow changed."""
+    order = fleet.workflows["fulfil_order"]
+    agents = {
+        name: AgentDefinition.model_validate(
+            {
+                **fleet.agents["shipping"].as_json(),
+                "name": name,
+                "input": {"description": "Anything.", "schema": {"type": "object"}},
+            }
+        )
+        for name in names
+    }
+    changed = WorkflowDefinition.model_validate({**order.as_json(), **changes})
     policy = fleet.policy.model_copy(
         update={"budgets": fleet.policy.budgets.model_copy(update={"hops": 1000})}
     )
-    return Fleet(policy, {"anyone": anyone}, {wide.name: wide})
+    return Fleet(policy, agents, {changed.name: changed})

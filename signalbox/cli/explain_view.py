@@ -9,6 +9,7 @@ from typing import Any
 from signalbox.cli.facts import Fact
 from signalbox.cli.moments import duration
 from signalbox.cli.screen import Line
+from signalbox.cli.trace_view import chosen
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Candidate, Decision
 from signalbox.contracts.envelope import Envelope
@@ -91,9 +92,10 @@ def lines_of(explanation: Explanation, details: Sequence[Sequence[Line]] = ()) -
 
 
 def _decision_lines(decision: Decision, arrived_ms: int | None) -> Iterator[Line]:
-    style = "bold yellow" if decision.agent == NONE else "bold green"
+    who = chosen(decision)
+    style = "bold yellow" if who in {NONE, "plan refused"} else "bold green"
     slot = "" if decision.slot == "route" else f" (slot {decision.slot})"
-    yield Line(f"→ {decision.agent}{slot}", style)
+    yield Line(f"→ {who}{slot}", style)
     rows = [("path", _path(decision)), ("reason", decision.reason), *_model_rows(decision)]
     rows.append(("definitions", decision.definitions_digest))
     when = rfc3339(decision.decided_at)

@@ -12,7 +12,7 @@ from signalbox.cli.screen import Line
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import TASK_STATUS, Envelope
-from signalbox.contracts.ids import dispatch_id
+from signalbox.contracts.ids import PLAN_SLOT, dispatch_id
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.contracts.review import Review
@@ -218,7 +218,7 @@ def _decision_lines(decision: Decision, task: TaskSeen | None, start_ms: int) ->
     elapsed = duration(task.at_ms - start_ms, sign=True) if task is not None else ""
     hop = f"  ({duration(task.hop_ms)})" if task is not None else ""
     yield Line(
-        f"{elapsed:>9}    └─ {decision.agent:<18} by {how(decision)}{hop}", _style_of(decision)
+        f"{elapsed:>9}    └─ {chosen(decision):<18} by {how(decision)}{hop}", _style_of(decision)
     )
     yield Line(f"{'':>9}       {_shortened(decision.reason)}")
 
@@ -228,6 +228,14 @@ def _shortened(reason: str) -> str:
     if len(reason) <= MAX_REASON_CHARS:
         return reason
     return reason[:MAX_REASON_CHARS].rpartition(" ")[0] + " …"
+
+
+def chosen(decision: Decision) -> str:
+    """Say whom a decision chose, or what became of a plan."""
+    kind, _, rest = decision.slot.partition(":")
+    if kind != PLAN_SLOT:
+        return decision.agent
+    return "plan refused" if ":" in rest else "plan accepted"
 
 
 def how(decision: Decision) -> str:
@@ -286,7 +294,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _style_of(decision: Decision) -> str:
-    return "yellow" if decision.agent == NONE else "green"
+    return "yellow" if chosen(decision) in {NONE, "plan refused"} else "green"
 
 
 def _outcome_style(outcome: Outcome) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from signalbox.cli.dag_lines import dag_lines
-from signalbox.definitions.workflow import StepSpec
+from signalbox.definitions.workflow import PlanSpec, StepSpec
 from signalbox.workflows.compiled import CompiledWorkflow
 
 
@@ -59,6 +59,8 @@ def _notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
         yield f"a person agrees within {_seconds(approve.deadline_seconds)}, else {approve.default}"
     if spec.validate_by is not None:
         yield f"judged by {spec.validate_by.agent}, at most {spec.validate_by.rounds} times"
+    if spec.plan is not None:
+        yield from _plan_notes(spec.plan)
     if spec.timeout_seconds is not None:
         yield f"within {_seconds(spec.timeout_seconds)}"
     if spec.retries:
@@ -67,6 +69,19 @@ def _notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
         yield "skipped when it fails"
     if spec.undo is not None:
         yield f"undone by {spec.undo.agent}"
+
+
+def _plan_notes(plan: PlanSpec) -> Iterator[str]:
+    tasks = "one task" if plan.max_tasks == 1 else f"up to {plan.max_tasks} tasks"
+    each = [
+        *([f"within {_seconds(plan.timeout_seconds)}"] if plan.timeout_seconds else []),
+        *([f"tried {plan.retries + 1} times"] if plan.retries else []),
+        *(["skipped when it fails"] if plan.on_failure == "skip" else []),
+    ]
+    told = f", each {', '.join(each)}" if each else ""
+    yield f"plans {tasks} for {', '.join(plan.agents)}{told}"
+    if plan.rounds:
+        yield f"asked again at most {plan.rounds} times when the plan is refused"
 
 
 def _seconds(value: float) -> str:

@@ -16,6 +16,8 @@ NOTICE_SLOT: Final = "notice"
 """Of the one record that says which participants of a run could not be told how it ended."""
 CANCEL_SLOT: Final = "cancel"
 """Of the record that says that a message cancelled a workflow's run."""
+PLAN_SLOT: Final = "plan"
+"""Of the records that say what became of a plan: `plan:<step>`, and `plan:<step>:refused`."""
 SUBSCRIPTION_SLOT: Final = "subscription"
 """Of the one record that says who did not get a message by subscription, and why."""
 

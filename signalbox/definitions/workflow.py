@@ -1,8 +1,9 @@
 """A workflow definition as pydantic models: steps with agents, an order between them, and what becomes of failures.
 
 One file of a fleet's folder `workflows/`. Values of `input`, `result` and `compensate.input` are a mapping: literals, strings
-with `{{ … }}` over `data` and `steps.<id>.<field>`, and `{$path: …}` for JSONPath; `signalbox.workflows.mapping` says how they
-are filled in. What needs the fleet's agents to be judged is judged in `signalbox.workflows.check`.
+with `{{ … }}` over `data` and `steps.<id>.<field>`, `{$path: …}` for JSONPath and `{$tasks: …}` for what became of a plan;
+`signalbox.workflows.mapping` says how they are filled in. What needs the fleet's agents to be judged is judged in
+`signalbox.workflows.check`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import (
     StringConstraints,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from signalbox.contracts.events import Notify
@@ -27,6 +29,10 @@ from signalbox.definitions.specs import RESERVED_TYPES, ContractSpec, EventType,
 
 MAX_STEPS: Final = 200
 MAX_SECONDS: Final = 30 * 24 * 3600.0
+MAX_PLANNED_TASKS: Final = 50
+MAX_TASK_ID_CHARS: Final = 40
+MAX_PLAN_STEP_ID_CHARS: Final = 22
+"""A planned step is `<plan step>_<task>`, and a step's id has at most 63 characters."""
 
 StepId = Name
 """A step's name in `needs` and in `steps.<id>`: letters, digits and underscores, so a template can say it."""
@@ -78,13 +84,39 @@ class ValidateSpec(_Spec):
     input: Mapping[str, Any] | None = None
 
 
+class PlanSpec(_Spec):
+    """The step's agent answers with tasks, `{tasks: [{id, agent, description, needs: [id]}]}`, which become further steps.
+
+    Tasks go to `agents` only, at most `max_tasks` of them. A plan that is refused is asked for again with what is wrong as
+    `context`, at most `rounds` times; then the step has failed. Each task is given `input` and besides `task`, its description,
+    and `results`, what the tasks it needs answered. `on_failure`, `retries` and `timeout_seconds` are those of each task.
+    """
+
+    agents: tuple[Name, ...] = Field(min_length=1, max_length=50)
+    max_tasks: int = Field(12, ge=1, le=MAX_PLANNED_TASKS)
+    rounds: int = Field(2, ge=0, le=10)
+    input: Mapping[str, Any] | None = None
+    on_failure: Literal["fail", "skip"] = "fail"
+    retries: int = Field(0, ge=0, le=20)
+    timeout_seconds: Seconds | None = None
+
+    @field_validator("agents")
+    @classmethod
+    def _are_named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [name for number, name in enumerate(value) if name in value[:number]]
+        if twice:
+            msg = f"{twice[0]!r} is named twice; name each agent once"
+            raise ValueError(msg)
+        return value
+
+
 class StepSpec(_Spec):
     """One step: who does it, with what, after what, and what becomes of it when it fails.
 
     `input` absent: the data that started the workflow is handed on. `when` is an expression that is true or false; false skips
     the step, and what needs it goes on without its result. `timeout_seconds` absent: the fleet's `task_seconds`. `retries` are
     attempts after the first. `on_failure: skip` goes on as if the step had been skipped. `compensate: none` says that there is
-    nothing to undo.
+    nothing to undo. With `plan` the answer becomes further steps; what needs the step waits for all of them.
     """
 
     id: StepId
@@ -99,6 +131,19 @@ class StepSpec(_Spec):
     compensate: CompensateSpec | Literal["none"] | None = None
     approve: ApproveSpec | None = None
     validate_by: ValidateSpec | None = None
+    plan: PlanSpec | None = None
+
+    @model_validator(mode="after")
+    def _can_plan(self) -> StepSpec:
+        if self.plan is None:
+            return self
+        if self.validate_by is not None:
+            msg = "plan and validate_by: a plan is checked by the orchestrator; let a step of its own judge what its tasks made"
+            raise ValueError(msg)
+        if len(self.id) > MAX_PLAN_STEP_ID_CHARS:
+            msg = f"{self.id!r} plans; its id has at most {MAX_PLAN_STEP_ID_CHARS} characters, because `{self.id}_<task>` is one too"
+            raise ValueError(msg)
+        return self
 
     @property
     def undo(self) -> CompensateSpec | None:
@@ -138,11 +183,12 @@ class WorkflowDefinition(_Spec):
 
     @property
     def agents(self) -> frozenset[str]:
-        """Everybody whom a step names: who does it, judges it, or undoes it."""
+        """Everybody whom a step names: who does it, judges it, undoes it, or may be given a task of its plan."""
         steps = {step.agent for step in self.steps}
         judges = {step.validate_by.agent for step in self.steps if step.validate_by is not None}
         undoing = {step.undo.agent for step in self.steps if step.undo is not None}
-        return frozenset(steps | judges | undoing)
+        planned = {name for step in self.steps if step.plan for name in step.plan.agents}
+        return frozenset(steps | judges | undoing | planned)
 
     @property
     def digest(self) -> str:

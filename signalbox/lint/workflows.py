@@ -1,4 +1,4 @@
-"""Rules for workflows that may run and still will not do what was meant: `workflow-missing`, `workflow-start`, `workflow-undo`.
+"""Rules for workflows that may run and still will not do what was meant: `workflow-missing`, `-start`, `-undo` and `-plan`.
 
 What is proven wrong is refused by `validate` already; here is what depends on data.
 """
@@ -16,18 +16,20 @@ from signalbox.workflows.check import uses
 from signalbox.workflows.compiled import CompiledWorkflow
 from signalbox.workflows.fit import Sources
 from signalbox.workflows.references import Reference
-from signalbox.workflows.schema_fields import Known, field_of, requires
+from signalbox.workflows.schema_fields import Known, field_of, forbids, never_fits, requires
 
 MISSING: Final = "workflow-missing"
 START: Final = "workflow-start"
 UNDO: Final = "workflow-undo"
+PLAN: Final = "workflow-plan"
 
 
 def workflows(subject: Subject) -> Iterator[Finding]:
-    """Warn of values that may not be there, messages that two workflows take, and compensations that are never done."""
+    """Warn of values that may not be there, messages that two workflows take, compensations never done, planners told nothing."""
     for definition in subject.workflows.values():
         yield from _missing(subject, definition)
         yield from _undo(subject, definition)
+        yield from _plan(subject, definition)
     for one, other in combinations(subject.workflows.values(), 2):
         yield from _starts(subject, one, other)
 
@@ -70,6 +72,19 @@ def _undo(subject: Subject, definition: WorkflowDefinition) -> Iterator[Finding]
             remedy = "leave `compensate` out, or let the workflow compensate"
             place = ("steps", number, "compensate")
             yield subject.finding_in_workflow(UNDO, "warning", definition.name, place, what, remedy)
+
+
+def _plan(subject: Subject, definition: WorkflowDefinition) -> Iterator[Finding]:
+    for number, step in enumerate(definition.steps):
+        if step.plan is None or not step.plan.rounds:
+            continue
+        schema = subject.agents[step.agent].input.json_schema
+        taken = field_of(schema, ("context",))
+        if forbids(schema, (), "context") or never_fits({"type": "string"}, taken):
+            what = f"{step.agent} is asked again for a plan that was refused, and its contract takes no text `context` about it"
+            remedy = "add `context: {type: string}` to its input, or `rounds: 0` to the plan"
+            place = ("steps", number, "agent")
+            yield subject.finding_in_workflow(PLAN, "warning", definition.name, place, what, remedy)
 
 
 def _starts(

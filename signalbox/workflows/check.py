@@ -7,10 +7,12 @@ what can only be suspected is the linter's.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
+from signalbox.workflows import plan_check
 from signalbox.workflows.compiled import CompiledStep, CompiledWorkflow, needs_of
 from signalbox.workflows.errors import TemplateProblem
 from signalbox.workflows.fit import Sources, fit
@@ -26,15 +28,37 @@ Agents = Mapping[str, AgentDefinition]
 def problems_of(definition: WorkflowDefinition, agents: Agents) -> tuple[Problem, ...]:
     """Return everything that is wrong with `definition` among `agents`.
 
-    What follows from a wrong name or order is not told: first the ids, agents and needs, then the mappings, then what they use.
+    What follows from a wrong name or order is not told: first the ids, agents and needs, then the plans, then the mappings, then
+    what they use. Where steps plan, mappings and uses are those of a sample plan.
     """
     found = [*_ids(definition), *_agents(definition, agents), *_needs(definition)]
-    found = found or list(_templates(definition))
+    found = found or [
+        *plan_check.placement(definition, needs_of(definition)),
+        *plan_check.planners(definition, agents),
+    ]
     if found:
         return tuple(found)
+    sample = plan_check.sample_of(definition)
+    found = list(_templates(sample.definition)) or list(_of_contents(sample.definition, agents))
+    return tuple(_at_their_places(found, sample))
+
+
+def _at_their_places(found: Iterable[Problem], sample: plan_check.Sample) -> Iterator[Problem]:
+    """Yield the problems where they are in the file; many tasks of the sample come from one place, of which the first is told."""
+    told: set[Loc] = set()
+    for problem in found:
+        loc = sample.declared(problem.loc)
+        if loc is problem.loc or loc not in told:
+            yield replace(problem, loc=loc)
+        told.add(loc)
+
+
+def _of_contents(definition: WorkflowDefinition, agents: Agents) -> Iterator[Problem]:
     compiled = CompiledWorkflow.compile(definition)
     sources = Sources(definition, agents)
-    return (*_uses(compiled, sources), *fit(compiled, agents, sources), *_error_paths(compiled))
+    yield from _uses(compiled, sources)
+    yield from fit(compiled, agents, sources)
+    yield from _error_paths(compiled)
 
 
 def _ids(definition: WorkflowDefinition) -> Iterator[Problem]:
@@ -53,6 +77,8 @@ def _agents(definition: WorkflowDefinition, agents: Agents) -> Iterator[Problem]
             named.append((("compensate", "agent"), step.undo.agent))
         if step.validate_by is not None:
             named.append((("validate_by", "agent"), step.validate_by.agent))
+        if step.plan is not None:
+            named += [(("plan", "agents", at), one) for at, one in enumerate(step.plan.agents)]
         for place, name in named:
             if name not in agents:
                 what = f"step {step.id!r} names the agent {name!r}, which is not in this fleet"
@@ -109,6 +135,7 @@ def _of_step(step: CompiledStep) -> Iterator[tuple[Loc, Reference, bool]]:
         (("input",), step.input, False),
         (("validate_by", "input"), step.validation, True),
         (("compensate", "input"), step.undo, True),
+        (("plan", "input"), step.planned, True),
     ):
         for place, reference in mapped.references if mapped is not None else ():
             yield (*start, *place), reference, knows_itself

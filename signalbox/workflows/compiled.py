@@ -17,13 +17,14 @@ from signalbox.workflows.mapping import (
     compile_mapping,
     compile_text,
 )
+from signalbox.workflows.planned import expand
 
 Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledStep:
-    """A step; of what its definition leaves out, the compiled part is None."""
+    """A step; of what its definition leaves out, the compiled part is None. `planned`: what each task of its plan is given."""
 
     spec: StepSpec
     input: Mapped | None
@@ -31,6 +32,7 @@ class CompiledStep:
     approve_reason: Text | None
     validation: Mapped | None
     undo: Mapped | None
+    planned: Mapped | None
 
     @classmethod
     def compile(cls, spec: StepSpec) -> Self:
@@ -49,6 +51,7 @@ class CompiledStep:
             if validate_by is None
             else _mapping(validate_by.input, "validate_by", "input"),
             undo=None if spec.undo is None else _mapping(spec.undo.input, "compensate", "input"),
+            planned=None if spec.plan is None else _mapping(spec.plan.input, "plan", "input"),
         )
 
     @property
@@ -90,7 +93,10 @@ class CompiledStep:
 
 @dataclass(frozen=True, slots=True)
 class CompiledWorkflow:
-    """A workflow and the fleet it belongs to. `order`: the ids of its steps, each after what it needs."""
+    """A workflow and the fleet it belongs to. `order`: the ids of its steps, each after what it needs.
+
+    Plan steps have no tasks in it; `expanded.with_plans` gives those of a run.
+    """
 
     definition: WorkflowDefinition
     digest: str
@@ -111,7 +117,8 @@ class CompiledWorkflow:
         needs = needs_of(definition)
         _refuse_unknown(needs, definition)
         steps: dict[str, CompiledStep] = {}
-        for number, spec in enumerate(definition.steps):
+        unplanned = expand(definition, {})
+        for number, spec in enumerate(unplanned.steps):
             try:
                 steps[spec.id] = CompiledStep.compile(spec)
             except TemplateProblem as problem:
@@ -124,7 +131,7 @@ class CompiledWorkflow:
             order=_order(needs, definition),
             needs=needs,
             steps=steps,
-            outcome=_mapping(definition.result, "result"),
+            outcome=_mapping(unplanned.result, "result"),
         )
 
     @property

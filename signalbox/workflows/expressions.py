@@ -157,6 +157,9 @@ def _compiled(node: nodes.Expr, text: str) -> Expression:
         raise TemplateProblem(
             msg, f"at most {MAX_REFERENCES} in one expression; use several fields"
         )
+    way = _whole_way(node)
+    if way is not None:
+        return Expression(references, way)
     assignment = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), node, lineno=1)
     body = nodes.Template([assignment], lineno=1)
     body.set_environment(_ENVIRONMENT)
@@ -173,6 +176,27 @@ def _compiled(node: nodes.Expr, text: str) -> Expression:
         return context.vars[_RESULT]
 
     return Expression(references, evaluate)
+
+
+def _whole_way(node: nodes.Expr) -> Callable[[Scope], Any] | None:
+    """Return what walks the way that `node` is and nothing else; None where it does more.
+
+    Most mappings are ways: walked, they cost a tenth of what a template costs, and compiling them costs nothing.
+    """
+    parts, _ = _chain(node)
+    depth = 0
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        depth, node = depth + 1, node.node
+    if depth + 1 != len(parts):
+        return None
+
+    def walk(scope: Scope) -> Any:
+        value: Any = scope
+        for part in parts:
+            value = _ENVIRONMENT.getitem(value, part)
+        return value
+
+    return walk
 
 
 def _refuse_others(node: nodes.Node, text: str) -> None:

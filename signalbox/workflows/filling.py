@@ -23,6 +23,8 @@ from signalbox.workflows.references import Reference, Scope
 MAX_RENDERED_BYTES: Final = 256 * 1024
 """As much as an admitted message may have."""
 PATH_KEY: Final = "$path"
+TASKS_KEY: Final = "$tasks"
+"""Replaced by what became of a plan's tasks before anything is compiled; one that is left names no plan."""
 DEFAULT_KEY: Final = "default"
 
 Place = tuple[str | int, ...]
@@ -72,6 +74,9 @@ def compiled_value(value: Any, place: Place) -> tuple[Fill, Found]:
         TemplateProblem: with the path to what is wrong.
     """
     if isinstance(value, Mapping):
+        if TASKS_KEY in value:
+            msg = f"{{{TASKS_KEY}: {value[TASKS_KEY]!r:.60}}} is not the tasks of a plan"
+            raise TemplateProblem(msg, f"`{TASKS_KEY}` stands alone and names a plan step", place)
         return _path(value, place) if PATH_KEY in value else _object(value, place)
     if isinstance(value, list | tuple):
         return _array(value, place)
@@ -185,7 +190,8 @@ def _path(value: Mapping[str, Any], place: Place) -> tuple[Fill, Found]:
             msg = f"{text}: {error}"
             raise MappingError(msg, field=_written(place)) from None
 
-    return filled, [((*place, PATH_KEY), reference)]
+    found: Found = [((*place, PATH_KEY), reference)]
+    return filled, [*found, (place, Literal(value[DEFAULT_KEY]))] if has_default else found
 
 
 def _found(path: DataPath, scope: Scope, spec: Mapping[str, Any]) -> Any:

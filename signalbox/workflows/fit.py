@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,7 @@ from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.workflows.compiled import CompiledStep, CompiledWorkflow
 from signalbox.workflows.filling import PATH_KEY
 from signalbox.workflows.mapping import Mapped
+from signalbox.workflows.planned import briefing
 from signalbox.workflows.problem import Loc, Problem
 from signalbox.workflows.references import Reference
 from signalbox.workflows.schema_fields import (
@@ -31,6 +33,8 @@ from signalbox.workflows.schema_fields import (
 
 _JUDGED: Final = ("task", "result")
 _SHOWN_CHARS: Final = 60
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+BRIEFING_HINT: Final = "add `agents: {type: array, items: {type: object}}` and `max_tasks: {type: integer}` to its input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class Sources:
 
     definition: WorkflowDefinition
     agents: Mapping[str, AgentDefinition]
+
+    def knows(self, step: str | None) -> bool:
+        """Say whether there is such a step; None is the start."""
+        return step is None or any(one.id == step for one in self.definition.steps)
 
     def schema(self, step: str | None) -> Schema:
         """Return the schema of what a step answers, or of the start's data where `step` is None."""
@@ -69,10 +77,12 @@ def _of_step(
 ) -> Iterator[Problem]:
     spec = step.spec
     taker = _Taker(agents[spec.agent], sources)
+    besides = NOTHING if spec.plan is None else briefing(spec.plan, agents)
     if step.input is None or spec.input is None:
-        yield from taker.takes_whole(("agent",), None)
+        yield from taker.takes_whole(("agent",), None, besides)
     else:
-        yield from taker.takes_mapping(("input",), spec.input, step.input)
+        yield from taker.takes_mapping(("input",), spec.input, step.input, besides)
+    yield from taker.takes_briefing(("agent",), besides)
     if spec.undo is not None:
         undoing = _Taker(agents[spec.undo.agent], sources)
         place: Loc = ("compensate", "input")
@@ -99,18 +109,20 @@ class _Taker:
     def schema(self) -> Schema:
         return self.agent.input.json_schema
 
-    def takes_whole(self, place: Loc, step: str | None) -> Iterator[Problem]:
-        """Find what keeps it from taking the start's data, or what `step` answers, as it is."""
+    def takes_whole(
+        self, place: Loc, step: str | None, besides: Mapping[str, Any] = NOTHING
+    ) -> Iterator[Problem]:
+        """Find what keeps it from taking the start's data, or what `step` answers, as it is; `besides` is added to it."""
         given, told = self.sources.schema(step), self.sources.told(step)
         hint = "add an `input` to the step that says what it is given"
         for name in _required(self.schema):
-            if field_of(given, (name,)) is Known.ABSENT:
+            if name not in besides and field_of(given, (name,)) is Known.ABSENT:
                 what = (
                     f"{self.agent.name} requires {name!r}, and {told}, which is handed on, has none"
                 )
                 yield Problem(place, what, hint)
                 return
-        if never_fits(given, self.schema):
+        if not besides and never_fits(given, self.schema):
             what = f"{self.agent.name} accepts nothing of {told}, which is handed on"
             yield Problem(place, what, hint)
 
@@ -134,11 +146,23 @@ class _Taker:
                 place, what, "add `accepted: {type: boolean}` to its output, or name another agent"
             )
 
+    def takes_briefing(self, place: Loc, besides: Mapping[str, Any]) -> Iterator[Problem]:
+        """Find what keeps it from taking what the orchestrator tells who plans."""
+        for name, value in besides.items():
+            reason = refuses(field_of(self.schema, (name,)), value)
+            if reason is not None or forbids(self.schema, (), name):
+                what = f"{self.agent.name} plans and is given `{name}`, which its contract does not take"
+                yield Problem(place, f"{what}: {reason}" if reason else what, BRIEFING_HINT)
+
     def takes_mapping(
-        self, place: Loc, mapping: Mapping[str, Any], mapped: Mapped
+        self,
+        place: Loc,
+        mapping: Mapping[str, Any],
+        mapped: Mapped,
+        besides: Mapping[str, Any] = NOTHING,
     ) -> Iterator[Problem]:
-        """Find what keeps it from taking what `mapping` makes."""
-        yield from self._fields(place, mapping, ())
+        """Find what keeps it from taking what `mapping` makes; the fields `besides` are set, too."""
+        yield from self._fields(place, mapping, (), besides)
         for inner, value in mapped.literals:
             reason = refuses(field_of(self.schema, inner), value)
             if reason is not None:
@@ -148,8 +172,8 @@ class _Taker:
             yield from self._handed_on((*place, *inner), reference, inner)
 
     def _handed_on(self, place: Loc, reference: Reference, inner: Loc) -> Iterator[Problem]:
-        if not reference.is_whole:
-            return
+        if not reference.is_whole or not self.sources.knows(reference.step):
+            return  # a step that is not there is told where it is named
         target = inner[:-1] if inner and inner[-1] == PATH_KEY else inner
         given = field_of(self.sources.schema(reference.step), reference.fields)
         taken = field_of(self.schema, target)
@@ -158,15 +182,24 @@ class _Taker:
             what = f"{reference} is {_shown(given)}, and {self.agent.name} takes {name} as {_shown(taken)}"
             yield Problem(place, what, "hand on another field, or mend one of the two schemas")
 
-    def _fields(self, place: Loc, value: Any, path: Loc) -> Iterator[Problem]:
-        if isinstance(value, list | tuple):
-            for number, one in enumerate(value):
-                yield from self._fields(place, one, (*path, number))
-        if not isinstance(value, Mapping) or PATH_KEY in value:
+    def _fields(
+        self, place: Loc, value: Any, path: Loc, besides: Mapping[str, Any] = NOTHING
+    ) -> Iterator[Problem]:
+        is_list = isinstance(value, list | tuple)
+        if not is_list and (not isinstance(value, Mapping) or PATH_KEY in value):
             return
         taken = field_of(self.schema, path)
+        if path and never_fits({"type": "array" if is_list else "object"}, taken):
+            given = "a list" if is_list else "an object"
+            what = f"{_dotted(path)} is {given}, and {self.agent.name} takes it as {_shown(taken)}"
+            yield Problem((*place, *path), what, "write what its contract takes")
+            return
+        if is_list:
+            for number, one in enumerate(value):
+                yield from self._fields(place, one, (*path, number))
+            return
         for name in _required(taken):
-            if name not in value:
+            if name not in value and name not in besides:
                 what = f"{self.agent.name} requires {_dotted((*path, name))!r}, and nothing sets it"
                 yield Problem((*place, *path), what, f"add `{name}:` to the mapping")
         for name, one in value.items():

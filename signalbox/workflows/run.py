@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 StepStatus = Literal[
     "pending",
@@ -44,7 +44,7 @@ class StepRun:
         attempt: tasks given out in this status, from 1; what `retries` counts.
         given: tasks its agent was given in all; the number in their slot.
         judged: tasks its judge was given in all.
-        rounds: judgements that refused the result.
+        rounds: judgements that refused the result, or plans that were refused.
         task: id of the open task, or the token of the open approval; empty where neither is open.
         due_ms: an approval's deadline, or when the next attempt at a compensation is due; 0 is never.
         result: the number of its answer in `results`.
@@ -82,6 +82,18 @@ class StepRun:
         }
 
 
+class PlannedTask(NamedTuple):
+    """One task of an accepted plan. What it says is not here: it is in the planning agent's answer, which is kept."""
+
+    id: str
+    agent: str
+    needs: tuple[str, ...] = ()
+
+
+Plans = Mapping[str, tuple[PlannedTask, ...]]
+"""The accepted plans of a run: plan step → its tasks, in the order of the answer."""
+
+
 _STEP_DEFAULTS: Final = {slot.name: slot.default for slot in fields(StepRun)}
 _UNTOUCHED: Final = StepRun()
 
@@ -102,6 +114,7 @@ class WorkflowRun:
         deadline_ms: when its time is over, ms since 1970; 0 once it has stopped.
         rested: steps that came to rest so far.
         not_undone: steps whose compensation was given up.
+        plans: the plans that became steps.
     """
 
     name: str
@@ -115,6 +128,7 @@ class WorkflowRun:
     deadline_ms: int = 0
     rested: int = 0
     not_undone: tuple[str, ...] = ()
+    plans: Plans = field(default_factory=dict)
 
     def step(self, step_id: str) -> StepRun:
         """Return how far a step is."""
@@ -166,13 +180,28 @@ class WorkflowRun:
         return {
             **{name: getattr(self, name) for name in _RUN_SCALARS},
             "steps": {name: step.encoded() for name, step in self.steps.items()},
+            **({"plans": self._encoded_plans()} if self.plans else {}),
+        }
+
+    def _encoded_plans(self) -> dict[str, list[list[str]]]:
+        """Each task as `[id, agent, need, need, …]`."""
+        return {
+            step: [[task.id, task.agent, *task.needs] for task in tasks]
+            for step, tasks in self.plans.items()
         }
 
     @classmethod
     def decoded(cls, fields_: Mapping[str, Any]) -> Self:
         """Read what `encoded` wrote."""
         steps = {name: StepRun(**step) for name, step in fields_["steps"].items()}
-        return cls(**{**fields_, "steps": steps, "not_undone": tuple(fields_["not_undone"])})
+        plans = {
+            step: tuple(PlannedTask(id_, agent, tuple(needs)) for id_, agent, *needs in tasks)
+            for step, tasks in fields_.get("plans", {}).items()  # version 3 had none
+        }
+        kept = {"steps": steps, "not_undone": tuple(fields_["not_undone"]), "plans": plans}
+        return cls(**{**fields_, **kept})
 
 
-_RUN_SCALARS: Final = tuple(slot.name for slot in fields(WorkflowRun) if slot.name != "steps")
+_RUN_SCALARS: Final = tuple(
+    slot.name for slot in fields(WorkflowRun) if slot.name not in {"steps", "plans"}
+)

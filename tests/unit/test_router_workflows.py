@@ -12,6 +12,7 @@ from signalbox.routing.reduce import reduce
 from signalbox.routing.state import Conversation
 from tests.support.fleets import message, reply
 from tests.support.operator_world import TTL_MS, OperatorWorld
+from tests.support.plans import book_of, planning, task
 from tests.support.workflow_world import rules_with, step, workflow
 
 CHAIN = rules_with(
@@ -160,3 +161,27 @@ def test_router_approval_that_waits_longer_than_state_is_kept_is_still_there() -
     world.send(message("m-2", decision, type="review.resolved"))
 
     assert len(world.records("agent_tasks_ann")) == 1
+
+
+def test_router_workflow_that_plans_goes_on_after_a_restart_between_any_two_messages() -> None:
+    """Plan, tasks and synthesis through keyed state alone: memory is lost before every message, the tasks are none twice."""
+    world = OperatorWorld(book_of(planning()))
+    world.send(_asked())
+    world.restart()
+    _answer(world, "planner", {"tasks": [task("a"), task("b", "a", by="bob")]})
+    world.restart()
+    _answer(world, "ann", {"x": 1})
+    assert _task(world, "bob").data == {"n": 1, "task": "Do b.", "results": {"a": {"x": 1}}}
+    world.restart()
+    _answer(world, "bob", {"x": 2})
+    world.restart()
+    _answer(world, "syn", {"text": "both"})
+
+    (outcome,) = world.records("agent_outcomes")
+    assert (outcome["status"], outcome["result"]) == ("completed", {"answer": "both"})
+    assert [len(world.records(f"agent_tasks_{name}")) for name in ("ann", "bob", "syn")] == [
+        1,
+        1,
+        1,
+    ]
+    assert world.results.everything() == {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from signalbox.contracts.envelope import TASK_ESCALATED, TASK_FAILED, Envelope
-from signalbox.routing.commands import Count, StoreResult
+from signalbox.routing.commands import Count
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
 from signalbox.routing.workflow.failure import attempt_failed, fail_step
+from signalbox.routing.workflow.keeping import keep_answer
 from signalbox.routing.workflow.plan import Plan, plan_of
+from signalbox.routing.workflow.planning import planned
 from signalbox.workflows.run import MAX_DETAIL_CHARS
 
 
@@ -31,14 +33,12 @@ def replied(turn: Turn, step_id: str, agent: str, message: Envelope) -> None:
 
 
 def _answered(turn: Turn, plan: Plan, step_id: str, message: Envelope) -> None:
-    run = turn.run
-    number = run.step(step_id).result
-    if number is None:  # an answer that replaces a refused one takes its place
-        number = turn.state.next_sequence
-        turn.evolve(next_sequence=number + 1)
-    turn.emit(StoreResult(number, message))
-    turn.at_hand[number] = message
-    if plan.step(step_id).validate_by is None or run.phase != "running":
+    run, spec = turn.run, plan.step(step_id)
+    if spec.plan is not None and run.phase == "running":
+        planned(turn, plan, spec.plan, step_id, message)
+        return
+    number = keep_answer(turn, step_id, message)
+    if spec.validate_by is None or run.phase != "running":
         run = run.rest(step_id, "done", result=number, may_have_acted=True)
     else:
         run = run.with_step(

@@ -9,6 +9,7 @@ from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.routing.turn import Turn
 from signalbox.workflows.compiled import CompiledStep, CompiledWorkflow
+from signalbox.workflows.expanded import with_plans
 from signalbox.workflows.references import Reference
 from signalbox.workflows.run import WorkflowRun
 
@@ -47,11 +48,14 @@ def plan_of(turn: Turn) -> Plan | None:
 
 
 def plan_for(run: WorkflowRun, rulebook: Rulebook) -> Plan | None:
-    """Return what `run` goes by: the version it started under while it is kept, else the newest of its name, else None."""
+    """Return what `run` goes by: the version it started under while it is kept, else the newest of its name, else None.
+
+    The plans that were accepted are steps of it.
+    """
     for rules in (rulebook.version(run.digest), rulebook.current):
         if rules is not None and run.name in rules.workflows:
-            workflow = rules.workflows[run.name]
-            if all(step_id in workflow.steps for step_id in run.steps):
+            workflow = with_plans(rules.workflows[run.name], run.plans)
+            if workflow is not None and all(step_id in workflow.steps for step_id in run.steps):
                 return Plan(workflow, rules)
     return None
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from signalbox.contracts.envelope import Envelope
+from signalbox.definitions.workflow import StepSpec
 from signalbox.routing.guards import check_budgets
 from signalbox.routing.keeping import expect
 from signalbox.routing.send_task import send_task
@@ -13,6 +14,7 @@ from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
 from signalbox.routing.workflow.failure import fail_step, give_up_undoing, note, stop
 from signalbox.routing.workflow.plan import Plan, slot
+from signalbox.routing.workflow.planning import briefed
 from signalbox.workflows.mapping import MappingError
 
 
@@ -37,8 +39,10 @@ def take_up(turn: Turn, view: View, step_id: str) -> None:
     except MappingError as error:
         fail_step(turn, view.plan, step_id, str(error))
         return
+    if spec.plan is not None:
+        data = briefed(turn, view.plan, spec.plan, data)
     if step.rounds:
-        data = _with_comment(view, spec.agent, data, step.detail)
+        data = _with_comment(view, spec, data, step.detail)
     problem = _problem(turn, view, spec.agent, data)
     if problem is not None:
         fail_step(turn, view.plan, step_id, problem)
@@ -174,8 +178,9 @@ def _problem(turn: Turn, view: View, agent: str, data: dict[str, Any]) -> str | 
     return f"{agent} does not accept the data: {', '.join(violations)}" if violations else None
 
 
-def _with_comment(view: View, agent: str, data: dict[str, Any], comment: str) -> dict[str, Any]:
-    """Hand on what the judge said as `context`, the free text every contract may have room for; else the data alone."""
-    known = view.plan.rules.agents.get(agent)
-    told = {**data, "context": f"The result before was refused: {comment}"}
+def _with_comment(view: View, spec: StepSpec, data: dict[str, Any], comment: str) -> dict[str, Any]:
+    """Hand on why the answer was refused as `context`, the free text every contract may have room for; else the data alone."""
+    known = view.plan.rules.agents.get(spec.agent)
+    what = "result" if spec.plan is None else "plan"
+    told = {**data, "context": f"The {what} before was refused: {comment}"}
     return told if known is not None and known.contract.accepts(told) else data

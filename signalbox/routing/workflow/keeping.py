@@ -1,0 +1,18 @@
+"""What a step answered, kept under its number in `results`."""
+
+from __future__ import annotations
+
+from signalbox.contracts.envelope import Envelope
+from signalbox.routing.commands import StoreResult
+from signalbox.routing.turn import Turn
+
+
+def keep_answer(turn: Turn, step_id: str, message: Envelope) -> int:
+    """Keep `message` as the answer of `step_id` and return its number; one that replaces a refused answer takes its place."""
+    number = turn.run.step(step_id).result
+    if number is None:
+        number = turn.state.next_sequence
+        turn.evolve(next_sequence=number + 1)
+    turn.emit(StoreResult(number, message))
+    turn.at_hand[number] = message
+    return number
