@@ -49,7 +49,7 @@ def read_plan(
         max_tasks: how many tasks there may be.
         taken: the steps that there are already.
     """
-    tasks = data.get("tasks")
+    tasks: Any = data.get("tasks")
     problem = _of_size(tasks, max_tasks, len(taken))
     if problem is not None:
         return RefusedPlan(problem)
@@ -102,7 +102,7 @@ def _problems(
         if not isinstance(task, dict):
             yield f"task {number} is {_kind(task)}, not an object with id, agent, description, needs"
             continue
-        name = task.get("id")
+        name: Any = task.get("id")
         wrong = _wrong_id(name, before, step_id, taken)
         if wrong is not None:
             yield f"task {number}: {wrong}"
