@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,14 +79,24 @@ class Stand:
     # ── the stack ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def up_first(self) -> None:
-        """Start everything for the first time; the fault fleet becomes the active set."""
-        starting = threading.Thread(target=self.up, daemon=True)
-        starting.start()
-        self.until(
-            lambda: any("topics created" in event for event in self.events()), "no topics", 120
-        )
+        """Start everything for the first time; the fault fleet becomes the active set.
+
+        Raises:
+            Exception: whatever `up` failed with, as soon as it has.
+            AssertionError: it takes too long.
+        """
+        starting = _in_thread(self.up)
+
+        def has_topics() -> bool:
+            if starting.done():
+                starting.result()
+            return any("topics created" in event for event in self.events())
+
+        # `up` itself returns once definitions are active, and they need their topics.
+        self.until(has_topics, "no topics", 120)
         self.apply(fault_fleet())
-        starting.join(300)
+        self.until(starting.done, "`up` has not returned", 300)
+        starting.result()
         self.wait_healthy()
 
     def up(self, **flink: Any) -> list[str]:
@@ -285,6 +296,22 @@ class Stand:
         while not holds():
             assert time.monotonic() < deadline, f"after {seconds:g} s {what}: {self.events()[-8:]}"
             time.sleep(0.2)
+
+
+def _in_thread(work: Callable[[], object]) -> Future[None]:
+    """Begin it in a thread that does not keep the interpreter alive; the future has its end or its error."""
+    ended = Future[None]()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # whoever waits for the future raises it
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="up", daemon=True).start()
+    return ended
 
 
 @contextmanager
