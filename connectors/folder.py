@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 import structlog
 
 from connectors.broker import OutgoingRecord
+from connectors.folder_names import cut_name, free_path, printable, require_utf8
 from connectors.folder_scan import Stamp, StandingFiles, open_plain, stamp_of
 from connectors.lead_file import SUFFIXES, FileError, Item, Survey, items, survey
 from connectors.lead_source import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Batch, LeadRecords
@@ -125,6 +126,7 @@ class FolderSource:
         stream: BinaryIO | None = None
         try:
             kind = _kind_of(name)
+            require_utf8(name)
             stream = open_plain(self._folder / name)
             stamp = stamp_of(stream)
             surveyed = survey(stream, kind, self._records)
@@ -206,16 +208,17 @@ class FolderSource:
             self._put_away(name, DONE, "", surveyed)
 
     def _put_away(self, name: str, where: str, problem: str, surveyed: Survey | None) -> None:
-        target = _free(self._folder / where / name)
+        target = free_path(self._folder / where / cut_name(name))
+        shown = printable(name)
         if problem or (surveyed is not None and surveyed.refused):
             errors = target.with_name(f"{target.name}.errors")
             scratch = errors.with_name(f".{errors.name}.part")
-            scratch.write_text(_report(name, problem, surveyed), encoding="utf-8")
+            scratch.write_text(_report(shown, problem, surveyed), encoding="utf-8")
             scratch.replace(errors)
         with suppress(FileNotFoundError):  # somebody took it away; what was sent is sent
             (self._folder / name).rename(target)
         self._files.forget(name)
-        told = {"file": name, "to": f"{where}/{target.name}"}
+        told = {"file": shown, "to": f"{where}/{printable(target.name)}"}
         if surveyed is not None:
             told |= {"leads": str(surveyed.leads), "refused": str(surveyed.refused)}
         if where == FAILED:
@@ -230,16 +233,6 @@ def _kind_of(name: str) -> str:
         msg = f"a name must end with one of {', '.join(SUFFIXES)}"
         raise FileError(msg)
     return kind
-
-
-def _free(path: Path) -> Path:
-    """Return `path`, or a numbered one beside it: what was put away earlier is never overwritten."""
-    number = 1
-    free = path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.stem}.{number}{path.suffix}")
-    return free
 
 
 def _half(progress: Progress) -> str:

@@ -155,6 +155,8 @@ def _lead_of(text: bytes, records: LeadRecords) -> tuple[bytes | None, str]:
 
 
 def _csv(lines: _Lines, records: LeadRecords, start: int, line: int) -> Iterator[Item]:
+    # Python's own limit is half of ours. It counts for the whole process, which reads nothing else as CSV.
+    csv.field_size_limit(MAX_RECORD_BYTES)
     lines.seek(0, 1)
     header, delimiter = _header(lines)
     if start > lines.at:
@@ -229,6 +231,9 @@ def _header(lines: _Lines) -> tuple[list[str], str]:
         msg = f"line 1 has {length} bytes; a header of column names belongs there"
         raise FileError(msg)
     text = line.decode("utf-8")
+    if "\r" in text.rstrip("\r\n"):
+        msg = "its lines end with CR alone; save it with line ends LF or CRLF"
+        raise FileError(msg)
     delimiter = max(_DELIMITERS, key=text.count)
     try:
         names = [

@@ -5,6 +5,7 @@ Writes `incoming_leads` and, for what cannot even be a record there, `agent_mess
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ MAX_LEAD_BYTES: Final = 512 * 1024
 
 MAX_BATCH_RECORDS: Final = 500
 MAX_BATCH_BYTES: Final = 1024 * 1024
+_MAX_KEY_BYTES: Final = 1024
 _FIRST_WAIT_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 30.0
 
@@ -93,7 +95,7 @@ class LeadRecords:
             detail = f"{len(value)} bytes; at most {MAX_LEAD_BYTES} fit onto {INCOMING_LEADS}"
             return self.refused(key, value, "payload_too_large", detail)
         topic = full_name(self.topic_prefix, INCOMING_LEADS)
-        return OutgoingRecord(topic, key.encode("utf-8", "replace"), value)
+        return OutgoingRecord(topic, _key_bytes(key), value)
 
     def refused(
         self, key: str, raw: bytes, reason: DeadLetterReason, detail: str
@@ -108,7 +110,15 @@ class LeadRecords:
             failed_at=self.now(),
         )
         topic = full_name(self.topic_prefix, AGENT_MESSAGES_DLQ)
-        return OutgoingRecord(topic, key.encode("utf-8", "replace"), dead.to_json())
+        return OutgoingRecord(topic, _key_bytes(key), dead.to_json())
+
+
+def _key_bytes(key: str) -> bytes:
+    """Return a key that fits into any record; one that is cut keeps telling itself from others by its digest."""
+    whole = key.encode("utf-8", "replace")
+    if len(whole) <= _MAX_KEY_BYTES:
+        return whole
+    return whole[:_MAX_KEY_BYTES] + hashlib.sha256(whole).hexdigest().encode()
 
 
 def run_source(source: LeadSource, ledger: SourceLedger, stopped: threading.Event) -> None:

@@ -33,8 +33,9 @@ _CLIENT_OPTIONS: Final = {
 }
 _WATCHED: Final = ("insert", "drop", "rename", "dropDatabase", "invalidate")
 
-_HISTORY_LOST: Final = frozenset({286, 280, 136})
-"""ChangeStreamHistoryLost, ChangeStreamFatalError, CappedPositionLost."""
+_HISTORY_LOST: Final = frozenset({286, 280, 136, 10334})
+"""ChangeStreamHistoryLost, ChangeStreamFatalError, CappedPositionLost; BSONObjectTooLarge: the event of a document of nearly
+16 MiB has no room for its document, and asking again behind the last token gives the same answer for ever."""
 
 _NO_REPLICA_SET: Final = 40573
 _REFUSED: Final = frozenset({13, 18, 8000})

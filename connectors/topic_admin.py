@@ -75,9 +75,11 @@ def ensure_topics(
         finally:
             admin.close()
     except KafkaError as error:
-        # The client's words repeat the request, which may be of two thousand topics.
-        said = str(error)[:_SAID_CHARS]
-        msg = f"topics cannot be created on {bootstrap_servers}: {type(error).__name__}: {said}"
+        # The client's words begin with the error's name, and repeat the request, which may be of two thousand topics.
+        msg = (
+            f"topics cannot be created on {bootstrap_servers}: {str(error)[:_SAID_CHARS]}; "
+            "`signalbox doctor` says whether the broker answers and lets this user in"
+        )
         raise StackError(msg) from error
 
 

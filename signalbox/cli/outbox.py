@@ -24,13 +24,16 @@ def list_mails(
     """
     from agents.due_mails import mails_in  # noqa: PLC0415 (slow to import)
 
-    found = mails_in(session.load_settings().home / "outbox")
+    outbox = session.load_settings().home / "outbox"
+    found = mails_in(outbox)
     if as_json:
         session.print_json({"mails": [mail.as_json() for mail in found]})
     else:
         for mail in found:
             due = f"  due {mail.due:%Y-%m-%d %H:%M}" if mail.due and mail.state == "later" else ""
             typer.echo(f"{mail.state:<9}  {mail.to}  {mail.subject}{due}  {mail.path}")
+        if not found:
+            session.note(f"no mail in {outbox}")
     if any(mail.state in {"uncertain", "failed"} for mail in found):
         raise typer.Exit(1)
 

@@ -15,8 +15,8 @@ from signalbox.settings import Settings
 
 _SERVICE: Final = "signalbox-agents"
 _HOME_VOLUME: Final = "home"
-DRAIN_SECONDS: Final = 30
-"""An agent finishes what it has before it ends."""
+_MAILING: Final = "agents.sdr.send_email:send"
+"""The handler whose outbox holds mails for a later day."""
 
 
 def workloads(definitions: ActiveSet, settings: Settings, image: str) -> list[Manifest]:
@@ -24,7 +24,10 @@ def workloads(definitions: ActiveSet, settings: Settings, image: str) -> list[Ma
     return [
         _publication(definitions, settings, image),
         _service(),
-        *(_agent(name, image) for name in sorted(definitions.agents)),
+        *(
+            _agent(name, image, definitions.agents[name].handler.python == _MAILING, settings)
+            for name in sorted(definitions.agents)
+        ),
     ]
 
 
@@ -33,7 +36,7 @@ def _publication(definitions: ActiveSet, settings: Settings, image: str) -> Mani
     name = f"signalbox-definitions-{definitions.digest[:8]}"
     folders = [f"/opt/signalbox/agent_definitions/{fleet}" for fleet in settings.fleets]
     apply = " && ".join(f"signalbox agents apply {folder}" for folder in folders)
-    pod = _pod(access.OPERATOR, image, ["sh", "-c", apply])
+    pod = parts.pod(access.OPERATOR, image, ["sh", "-c", apply])
     pod["spec"]["restartPolicy"] = "OnFailure"
     return {
         "apiVersion": "batch/v1",
@@ -53,14 +56,14 @@ def _service() -> Manifest:
     }
 
 
-def _agent(agent: str, image: str) -> Manifest:
+def _agent(agent: str, image: str, is_mailing: bool, settings: Settings) -> Manifest:
     name = f"agent-{agent.replace('_', '-')}"
     # An ended container is only started again, so a removed agent's stays until its StatefulSet is taken away.
     command = [
         *("python", "-m", "agents", agent),
         *("--instance", "$(POD_INDEX)", "--when-removed", "wait"),
     ]
-    pod = _pod(access.AGENTS, image, command)
+    pod = parts.pod(access.AGENTS, image, command)
     labels = standard_labels(name, **{"app.kubernetes.io/component": "agent"})
     pod["metadata"] = {"labels": labels}
     container = pod["spec"]["containers"][0]
@@ -68,7 +71,13 @@ def _agent(agent: str, image: str) -> Manifest:
     container["env"].insert(
         0, {"name": "POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": index}}}
     )
-    container["volumeMounts"].append({"name": _HOME_VOLUME, "mountPath": HOME})
+    if is_mailing and settings.smtp.host is not None:
+        # Mails for a later day lie in this pod's own outbox.
+        run = ["signalbox", "outbox", "run"]
+        pod["spec"]["containers"].append(parts.container("due-mails", access.AGENTS, image, run))
+        parts.mail_secret(pod)
+    for one in pod["spec"]["containers"]:
+        one["volumeMounts"].append({"name": _HOME_VOLUME, "mountPath": HOME})
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -90,29 +99,4 @@ def _agent(agent: str, image: str) -> Manifest:
                 }
             ],
         },
-    }
-
-
-def _pod(kafka_user: str, image: str, command: list[str]) -> Manifest:
-    return {
-        "spec": {
-            "securityContext": parts.pod_security(),
-            "terminationGracePeriodSeconds": DRAIN_SECONDS,
-            "containers": [
-                {
-                    "name": "main",
-                    "image": image,
-                    "command": command,
-                    "workingDir": "/opt/signalbox",
-                    "securityContext": parts.container_security(),
-                    "resources": {
-                        "requests": {"cpu": "100m", "memory": "256Mi"},
-                        "limits": {"memory": "512Mi"},
-                    },
-                    **parts.environment(kafka_user),
-                    "volumeMounts": parts.secret_mounts(),
-                }
-            ],
-            "volumes": parts.secret_volumes(kafka_user),
-        }
     }

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.kubernetes import agents, flink, kafka, parts
+from signalbox.kubernetes import agents, flink, kafka, parts, sources
 from signalbox.kubernetes.parts import Manifest
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.settings import Settings
@@ -26,8 +26,8 @@ HEADER: Final = """\
 def manifests(
     settings: Settings, definitions: ActiveSet, image: str = DEFAULT_IMAGE
 ) -> dict[str, tuple[str, list[Manifest]]]:
-    """Return file name → what it is and its objects."""
-    return {
+    """Return file name → what it is and its objects; a file without any is left out."""
+    made = {
         "10-kafka.yaml": ("Kafka for Strimzi: the cluster and its nodes.", kafka.cluster()),
         "20-topics.yaml": (
             "Every topic, from signalbox/topics.py and the agents.",
@@ -49,7 +49,9 @@ def manifests(
             "The definitions, and one StatefulSet per agent.",
             agents.workloads(definitions, settings, image),
         ),
+        "60-sources.yaml": ("The lead source.", sources.workloads(settings, image)),
     }
+    return {name: (what, objects) for name, (what, objects) in made.items() if objects}
 
 
 def render(what: str, objects: list[Manifest]) -> str:

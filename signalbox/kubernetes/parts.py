@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from signalbox.local_stack.environment import environment_of
@@ -16,12 +17,15 @@ BOOTSTRAP_SERVERS: Final = f"{KAFKA_CLUSTER}-kafka-bootstrap:{LISTENER_PORT}"
 SETTINGS: Final = "signalbox-settings"
 MODEL_SECRET: Final = "signalbox-model"
 MODEL_KEY: Final = "api-key"
+MAIL_SECRET: Final = "signalbox-smtp"
+MAIL_PASSWORD: Final = "password"
 HOME: Final = "/var/lib/signalbox"
 USER_ID: Final = 10001
 
 _PASSWORDS: Final = "/etc/signalbox/kafka-user"
 _AUTHORITY: Final = "/etc/signalbox/kafka-ca"
 _MODEL: Final = "/etc/signalbox/model"
+_MAIL: Final = "/etc/signalbox/smtp"
 
 # Fixed by the manifests themselves, or meaningless outside the local stack.
 _NOT_SHARED: Final = (
@@ -29,7 +33,13 @@ _NOT_SHARED: Final = (
     "SIGNALBOX_KAFKA__PORT",
     "SIGNALBOX_FLINK__REST_PORT",
     "SIGNALBOX_GATEWAY__PORT",
+    # Files of whoever writes the manifests.
+    "SIGNALBOX_FOLDER__PATH",
+    "SIGNALBOX_MONGODB__URI_FILE",
+    "SIGNALBOX_SMTP__PASSWORD_FILE",
 )
+DRAIN_SECONDS: Final = 30
+"""A process finishes what it has before it ends."""
 
 
 def metadata(name: str, **labels: str) -> Manifest:
@@ -64,6 +74,9 @@ def settings_map(settings: Settings) -> Manifest:
             "SIGNALBOX_MODEL__API_KEY_FILE": ""
             if settings.model.provider == "embedded"
             else f"{_MODEL}/{MODEL_KEY}",
+            "SIGNALBOX_SMTP__PASSWORD_FILE": f"{_MAIL}/{MAIL_PASSWORD}"
+            if settings.smtp.user is not None
+            else "",
         },
     }
 
@@ -80,17 +93,58 @@ def environment(kafka_user: str, **more: str) -> Manifest:
 def secret_volumes(kafka_user: str) -> list[Manifest]:
     """Return the volumes with the user's password and the cluster's CA (Strimzi makes both), and the model's key."""
     return [
-        _secret("kafka-user", kafka_user, "password", optional=False),
-        _secret("kafka-ca", f"{KAFKA_CLUSTER}-cluster-ca-cert", "ca.crt", optional=False),
+        secret_volume("kafka-user", kafka_user, "password", optional=False),
+        secret_volume("kafka-ca", f"{KAFKA_CLUSTER}-cluster-ca-cert", "ca.crt", optional=False),
         # Whoever uses the embedded model has none.
-        _secret("model", MODEL_SECRET, MODEL_KEY, optional=True),
+        secret_volume("model", MODEL_SECRET, MODEL_KEY, optional=True),
     ]
 
 
 def secret_mounts() -> list[Manifest]:
     """Return where a container finds `secret_volumes`."""
     places = {"kafka-user": _PASSWORDS, "kafka-ca": _AUTHORITY, "model": _MODEL}
-    return [{"name": name, "mountPath": path, "readOnly": True} for name, path in places.items()]
+    return [secret_mount(name, path) for name, path in places.items()]
+
+
+def mail_secret(pod: Manifest) -> None:
+    """Give every container of a pod the mail server's password, where there is one."""
+    pod["spec"]["volumes"].append(secret_volume("smtp", MAIL_SECRET, MAIL_PASSWORD, optional=True))
+    for container in pod["spec"]["containers"]:
+        container["volumeMounts"].append(secret_mount("smtp", _MAIL))
+
+
+def secret_mount(volume: str, path: str) -> Manifest:
+    """Return where a container finds a `secret_volume`."""
+    return {"name": volume, "mountPath": path, "readOnly": True}
+
+
+def pod(kafka_user: str, image: str, command: Sequence[str]) -> Manifest:
+    """Return the template of a pod that runs one command of the image as a Kafka user."""
+    return {
+        "spec": {
+            "securityContext": pod_security(),
+            "terminationGracePeriodSeconds": DRAIN_SECONDS,
+            "containers": [container("main", kafka_user, image, command)],
+            "volumes": secret_volumes(kafka_user),
+        }
+    }
+
+
+def container(name: str, kafka_user: str, image: str, command: Sequence[str]) -> Manifest:
+    """Return one container of such a pod."""
+    return {
+        "name": name,
+        "image": image,
+        "command": list(command),
+        "workingDir": "/opt/signalbox",
+        "securityContext": container_security(),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"memory": "512Mi"},
+        },
+        **environment(kafka_user),
+        "volumeMounts": secret_mounts(),
+    }
 
 
 def pod_security() -> Manifest:
@@ -108,7 +162,8 @@ def container_security() -> Manifest:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _secret(volume: str, secret: str, key: str, *, optional: bool) -> Manifest:
+def secret_volume(volume: str, secret: str, key: str, *, optional: bool) -> Manifest:
+    """Return a volume with one key of a Secret as a file of that name."""
     source = {
         "secretName": secret,
         "items": [{"key": key, "path": key}],

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 
 from connectors import jars
+from signalbox.kafka_settings import KafkaSecuritySettings
 from signalbox.local_stack import compose_mongodb
 from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
 from signalbox.local_stack.environment import environment_of
@@ -21,6 +23,39 @@ HOME: Final = "/var/lib/signalbox"
 DROP_FOLDER: Final = "/leads"
 BROKER_PORT: Final = 19092
 """The broker's port inside the containers' network; outside it is `SIGNALBOX_KAFKA__PORT` on loopback."""
+
+PASSED_ON: Final = (
+    "FLINK__PARALLELISM",
+    "FLINK__PYTHON_EXECUTION_MODE",
+    "FLINK__STATE_BACKEND",
+    "FLINK__CONF",
+    "MODEL__TIMEOUT_SECONDS",
+    "MODEL__MAX_ATTEMPTS",
+    "MODEL__MAX_TOKENS",
+    "EMBEDDER__PROVIDER",
+    "EMBEDDER__BASE_URL",
+    "EMBEDDER__NAME",
+    "EMBEDDER__TIMEOUT_SECONDS",
+    "EMBEDDER__MAX_TOKENS",
+    "ROUTING__POLICY",
+    "ROUTING__MAX_WAITING",
+)
+"""What every service of ours takes from the person's environment where it is set there, and only then."""
+
+WEBSITE: Final = ("FETCH", "TIMEOUT_SECONDS", "MAX_BYTES", "MAX_REDIRECTS")
+NOT_PASSED_ON: Final = frozenset(
+    {
+        "GATEWAY__PORT",
+        "EMBEDDER__CACHE_FOLDER",
+        "MODEL__API_KEY_FILE",
+        *(f"SMTP__{name}" for name in ("PASSWORD_FILE", "CA_FILE")),
+        "MONGODB__URI_FILE",
+        "KAFKA__TOPIC_PREFIX",
+        "KAFKA__GROUP_PREFIX",
+        *(f"KAFKA__SECURITY__{name.upper()}" for name in KafkaSecuritySettings.model_fields),
+    }
+)
+"""Files and folders of the host, which no container sees; how to share or enter a broker, because this one is its own."""
 
 HEADER: Final = """\
 # The local stack as containers: the same processes, settings and topics as `signalbox up`, for machines on which the
@@ -90,7 +125,11 @@ def compose_file() -> dict[str, Any]:
             },
             "agents": {
                 **_ours("agents"),
-                "environment": {**settings_environment(), **smtp_environment()},
+                "environment": {
+                    **settings_environment(),
+                    **smtp_environment(),
+                    **_as_it_is(f"WEBSITE__{name}" for name in WEBSITE),
+                },
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
                 "stop_grace_period": "20s",
             },
@@ -153,7 +192,7 @@ def _ours(role: str) -> dict[str, Any]:
     }
 
 
-def settings_environment() -> dict[str, str]:
+def settings_environment() -> dict[str, str | None]:
     """Return the settings of our services: fixed addresses, the rest from the person's environment or the default."""
     chosen = {
         "SIGNALBOX_FLEETS": "sdr",
@@ -169,10 +208,16 @@ def settings_environment() -> dict[str, str]:
         "SIGNALBOX_HOME": HOME,
         "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": f"kafka:{BROKER_PORT}",
         **{key: f"${{{key}:-{default}}}" for key, default in chosen.items()},
+        **_as_it_is(PASSED_ON),
     }
 
 
-def sources_environment() -> dict[str, str]:
+def _as_it_is(names: Iterable[str]) -> dict[str, str | None]:
+    # Compose takes a variable without a value from the person's environment or .env, and leaves it out where it is not set.
+    return dict.fromkeys(f"SIGNALBOX_{name}" for name in names)
+
+
+def sources_environment() -> dict[str, str | None]:
     """Return what the sources need besides: nothing runs but what a person sets, the drop folder excepted."""
     passed_on = ("MONGODB__URI", "MONGODB__DATABASE", "MONGODB__COLLECTION")
     defaults = environment_of(Settings.model_construct())
@@ -182,16 +227,22 @@ def sources_environment() -> dict[str, str]:
             key: f"${{{key}:-{defaults.get(key, '')}}}"
             for key in (f"SIGNALBOX_{name}" for name in passed_on)
         },
+        **_as_it_is(
+            ("LEADS__RENAME", "MONGODB__ON_HISTORY_LOST", "FOLDER__NAME", "FOLDER__SETTLE_SECONDS")
+        ),
     }
 
 
-def smtp_environment() -> dict[str, str]:
+def smtp_environment() -> dict[str, str | None]:
     """Return the mail server of the person's environment; Send Email runs in `agents`, due mails in `sources`."""
     names = ("HOST", "PORT", "SECURITY", "USER", "PASSWORD", "SENDER")
     defaults = environment_of(Settings.model_construct())
     return {
-        key: f"${{{key}:-{defaults.get(key, '')}}}"
-        for key in (f"SIGNALBOX_SMTP__{n}" for n in names)
+        **{
+            key: f"${{{key}:-{defaults.get(key, '')}}}"
+            for key in (f"SIGNALBOX_SMTP__{n}" for n in names)
+        },
+        **_as_it_is(("SMTP__TIMEOUT_SECONDS", "SMTP__WHEN_UNCERTAIN")),
     }
 
 

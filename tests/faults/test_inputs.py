@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -56,20 +57,38 @@ def bad_values(run: str) -> Iterator[Outgoing]:
         yield Outgoing(named, f"{run}-bad{number}", value)  # type: ignore[arg-type]
 
 
+def forged_values(run: str) -> list[Outgoing]:
+    """Good messages that claim what only the engine may say; of the wrong type, too."""
+    claims: list[dict[str, Any]] = [
+        {"hop": 99},
+        {"hop": "many"},
+        {"definitions": "0" * 64},
+        {"definitions": {"forged": True}},
+        {"hop": -5, "definitions": None, "tokensused": 10**9},
+    ]
+    return [message(run, 6000 + n, {"a": n}, **claim) for n, claim in enumerate(claims)]
+
+
 @pytest.mark.smoke
 def test_f12_bytes_that_are_no_message(stand: Stand, seed: int, tell: Tell) -> None:
-    """F12: every kind of bad value amid good ones: a dead letter each, with its place, and the partition advances."""
+    """F12: bad values amid good ones: a dead letter each, with its place; what is forged counts for nothing; all goes on."""
     run = stand.name_run("f12", seed)
     outgoing = list(mixed(run, seed, 300))
     chance = random.Random(seed)
-    bad = list(bad_values(run))
-    for one in bad:
+    bad, forged = list(bad_values(run)), forged_values(run)
+    for one in (*bad, *forged):
         outgoing.insert(chance.randrange(len(outgoing)), one)
     letters = _letters(stand)
     report = stand.settle(stand.send(outgoing))
 
     assert _letters(stand) - letters == len(bad)
-    tell(report, seed=seed, bad=len(bad))
+    tasks = {
+        record.fields["causationid"]: (record.fields["hop"], record.fields["definitions"])
+        for record in stand.history.records
+        if record.topic == "agent_tasks_alpha" and record.fields
+    }
+    assert {tasks[one.id] for one in forged} == {(1, stand.active_digest())}
+    tell(report, seed=seed, bad=len(bad), forged=len(forged))
 
 
 def test_f16_clocks_are_an_hour_off(stand: Stand, seed: int, tell: Tell) -> None:

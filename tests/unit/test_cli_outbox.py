@@ -53,6 +53,15 @@ def test_list_says_the_state_of_every_mail(tmp_path: Path) -> None:
     assert "due 2026-01-22" in run("outbox", "list").stdout
 
 
+def test_list_of_an_empty_outbox_says_where_it_looked(tmp_path: Path) -> None:
+    """Nothing to list is no silence; where JSON is asked for, it is an empty list."""
+    result = run("outbox", "list")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"no mail in {tmp_path / 'outbox'}" in result.stderr
+    assert json.loads(run("outbox", "list", "--json").stdout) == {"mails": []}
+
+
 @pytest.mark.parametrize(
     ("command", "variable"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from signalbox.cli.config import settings_with_origin
 from signalbox.local_stack import compose, compose_mongodb, container
 from signalbox.local_stack.broker import BROKER_PROPERTIES
 from signalbox.local_stack.environment import environment_of
@@ -65,17 +67,27 @@ def test_compose_broker_has_every_property_of_the_local_one(file: Any) -> None:
 def test_compose_service_runs_a_role_with_settings_that_exist(file: Any, service: str) -> None:
     """Every service of ours runs a known role, and sets no variable that Settings does not read."""
     found = file["services"][service]
-    known = set(environment_of(Settings())) | {
-        f"SIGNALBOX_MODEL__{name}" for name in ("BASE_URL", "NAME", "API_KEY")
-    }
-    known.add("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS")
-    known |= {f"SIGNALBOX_SMTP__{name}" for name in ("HOST", "USER", "PASSWORD")}
-    known |= {"SIGNALBOX_MONGODB__URI", "SIGNALBOX_FOLDER__PATH"}
 
     assert found["command"] == [service]
     assert service in container.ROLES
-    assert set(found["environment"]) <= known
+    assert set(found["environment"]) <= set(every_variable())
     assert found["platform"] == "linux/amd64"
+
+
+def test_compose_passes_every_setting_on_that_a_container_can_use(file: Any) -> None:
+    """What a person sets is not dropped silently: each variable reaches a service, is a port, or is named as left out."""
+    reached = {name for one in OURS for name in file["services"][one]["environment"]}
+    ports = {"SIGNALBOX_KAFKA__PORT", "SIGNALBOX_FLINK__REST_PORT"}
+    left_out = {f"SIGNALBOX_{name}" for name in compose.NOT_PASSED_ON}
+
+    assert set(every_variable()) == reached | ports | left_out
+    assert not (reached | ports) & left_out
+
+
+def every_variable() -> Iterator[str]:
+    """Every variable that Settings reads."""
+    # The operator's own command says them all, unset ones too.
+    return (one.variable for one in settings_with_origin(Settings(_env_file=None), {}, {}))
 
 
 def test_compose_defaults_are_those_of_the_settings(file: Any) -> None:

@@ -110,12 +110,12 @@ def test_bad_lines_are_named_and_the_good_ones_go_on(tmp_path: Path, broker: Mem
 
 def test_quote_that_never_closes_costs_one_line(tmp_path: Path, broker: MemoryBroker) -> None:
     """An open quote does not swallow the leads behind it."""
-    rows = "".join(f"lead {n},x\n" for n in range(60_000))
+    rows = "".join(f"lead {n},{'x' * 200}\n" for n in range(3_000))  # more than one record may take
     (tmp_path / "a.csv").write_text(f'name,text\n"open,x\n{rows}')
 
     run(tmp_path, broker)
 
-    assert len(values(broker)) == 60_000
+    assert len(values(broker)) == 3_000
     assert [letter["detail"].split(": ")[0] for letter in dead_letters(broker)] == ["a.csv:2"]
 
 
@@ -150,6 +150,7 @@ def test_huge_line_is_refused_without_being_read_whole(
         ("a.jsonl", b"", "no lead in it"),
         ("a.csv", b"name\n", "no lead in it"),
         ("a.jsonl", b"[]\n[]\n", "2 lines, none of them a lead"),
+        ("a.csv", b"name,email\rAda,a@b.example\r", "its lines end with CR alone"),
         ("a.xlsx", b"PK", "must end with one of .csv, .jsonl, .ndjson"),
     ],
 )  # fmt: skip
@@ -164,6 +165,55 @@ def test_file_that_cannot_be_read_fails_whole(
     assert (leads(broker), dead_letters(broker)) == ([], [])
     assert names(tmp_path) == {f"failed/{name}", f"failed/{name}.errors"}
     assert said in (tmp_path / "failed" / f"{name}.errors").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"caf\xe9.jsonl", r"caf\udce9.jsonl"), (b"caf\xe9.\xe9", r"caf\udce9.\udce9")],
+)
+def test_name_that_is_not_utf8_fails_alone(
+    tmp_path: Path, broker: MemoryBroker, name: bytes, shown: str
+) -> None:
+    """It cannot be named in JSON: the file is put into failed/, with a report that can be read; others go on."""
+    (tmp_path / os.fsdecode(name)).write_text('no JSON\n{"n": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"n": 2}\n')
+
+    run(tmp_path, broker)
+
+    assert values(broker) == [{"n": 2}]
+    report = tmp_path / "failed" / os.fsdecode(name + b".errors")
+    assert report.read_text().startswith(f"{shown}: ")
+    assert (tmp_path / "failed" / os.fsdecode(name)).exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 249 + ".jsonl", "é" * 124 + ".jsonl", "n." + "x" * 253])
+def test_name_as_long_as_can_be_is_put_away(
+    tmp_path: Path, broker: MemoryBroker, name: str
+) -> None:
+    """A name of 255 bytes leaves no room for `.errors`: it is put away under a shorter one, twice, and others go on."""
+    for _ in range(2):
+        (tmp_path / name).write_text('no JSON\n{"n": 1}\n')
+        (tmp_path / "b.jsonl").write_text('{"n": 2}\n')
+        run(tmp_path, broker)
+
+    is_read = name.endswith(".jsonl")
+    assert [one["n"] for one in values(broker)].count(2) == 2
+    assert [one["n"] for one in values(broker)].count(1) == (2 if is_read else 0)
+    shelf = tmp_path / ("done" if is_read else "failed")
+    put_away = [path for path in shelf.iterdir() if path.name[0] == name[0]]
+    assert sorted(path.suffix == ".errors" for path in put_away) == [False, False, True, True]
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+def test_csv_field_may_be_as_long_as_a_lead(tmp_path: Path, broker: MemoryBroker) -> None:
+    """The limit is that of a record, 256 KiB, not the half that Python's reader takes by itself."""
+    (tmp_path / "a.csv").write_text(f"name,text\nAda,{'x' * 200_000}\nBob,{'x' * 262_144}\n")
+
+    run(tmp_path, broker)
+
+    assert [(one["name"], len(one["text"])) for one in values(broker)] == [("Ada", 200_000)]
+    (letter,) = dead_letters(broker)
+    assert letter["reason"] == "payload_too_large"
 
 
 @pytest.mark.parametrize("name", [".a.jsonl", "a.jsonl.tmp", "a.jsonl.part", "a.jsonl~"])

@@ -175,6 +175,7 @@ def test_processes_set_settings_that_exist_and_no_secret(objects: list[Any]) -> 
                 },
             },
             model={"api_key_file": "k", "name": "n", "base_url": "b"},
+            smtp={"password_file": "p"},
         )
     )
     (shared,) = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
@@ -235,6 +236,39 @@ def test_agents_are_named_after_their_pod(objects: list[Any]) -> None:
             container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"]
             == "metadata.labels['apps.kubernetes.io/pod-index']"
         )
+
+
+def test_source_and_mail_server_of_the_settings_get_their_pods_and_their_secrets() -> None:
+    """MongoDB is one pod; due mails are sent beside the outbox they lie in; address and password are files, in no manifest."""
+    chosen = Settings(
+        _env_file=None,
+        mongodb={"uri": "mongodb://u:canary@m/"},
+        smtp={"host": "m.example", "user": "u", "password": "canary", "sender": "a@b.example"},
+    )
+    made = manifests.manifests(chosen, load_fleets(chosen))
+    every = [one for _, objects in made.values() for one in objects]
+    by_name = {one["metadata"]["name"]: one for one in every}
+
+    for one in every:
+        validate(one)
+    assert "canary" not in json.dumps(every)
+    source = by_name["source-mongodb"]["spec"]
+    assert (source["replicas"], source["strategy"]) == (1, {"type": "Recreate"})
+    (container,) = source["template"]["spec"]["containers"]
+    variables = {one["name"]: one["value"] for one in container["env"]}
+    assert variables["SIGNALBOX_KAFKA__SECURITY__USERNAME"] == access.SOURCES
+    assert str(Path(variables["SIGNALBOX_MONGODB__URI_FILE"]).parent) in mounts(container)
+    main, due = by_name["agent-send-email"]["spec"]["template"]["spec"]["containers"]
+    assert due["command"] == ["signalbox", "outbox", "run"]
+    assert mounts(main) == mounts(due)
+    shared = by_name["signalbox-settings"]["data"]
+    assert str(Path(shared["SIGNALBOX_SMTP__PASSWORD_FILE"]).parent) in mounts(main)
+    assert len(by_name["agent-nurture-campaign"]["spec"]["template"]["spec"]["containers"]) == 1
+
+
+def mounts(container: dict[str, Any]) -> set[str]:
+    """Where a container finds its volumes."""
+    return {one["mountPath"] for one in container["volumeMounts"]}
 
 
 def test_no_user_may_do_everything() -> None:

@@ -164,6 +164,30 @@ def test_document_too_large_for_a_topic_is_a_dead_letter(
     )
 
 
+def test_document_whose_id_is_too_long_for_a_key_is_a_lead_all_the_same(
+    mongo: RecordedMongo, broker: MemoryBroker
+) -> None:
+    """A broker takes no key of a megabyte: it is cut, still another one than its neighbour's, and nobody waits for it."""
+    run(mongo, broker)
+    for end in "ab":
+        mongo.insert({"_id": "x" * 1_000_000 + end, "name": end})
+
+    run(mongo, broker)
+
+    # The document itself, with its id, is beyond what a topic takes.
+    letters = dead_letters(broker)
+    assert [letter["reason"] for letter in letters] == ["payload_too_large"] * 2
+
+    for end in "cd":
+        mongo.insert({"_id": "y" * 200_000 + end, "name": end})
+    run(mongo, broker)
+
+    assert names(broker) == ["c", "d"]
+    keys = [str(key) for key, _ in leads(broker)]
+    assert len(set(keys)) == 2
+    assert max(map(len, keys)) < 1200
+
+
 def test_document_nested_too_deep_is_a_dead_letter(
     mongo: RecordedMongo, broker: MemoryBroker
 ) -> None:
@@ -281,6 +305,7 @@ def test_dropped_collection_is_gone_on_with(mongo: RecordedMongo, broker: Memory
     ("refusal", "kind", "said"),
     [
         (WireError(286, "resume point gone"), HistoryLostError, "resume point gone"),
+        (WireError(10334, "BSONObj size: 16800000 is invalid"), HistoryLostError, "16800000"),
         (WireError(40573, "The $changeStream stage is only supported on replica sets"), SourceStoppedError, "rs.initiate"),
         (WireError(13, "not authorized"), SourceStoppedError, "role read"),
         (WireError(11601, "operation was interrupted"), SourceError, "interrupted"),
