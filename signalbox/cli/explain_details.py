@@ -27,7 +27,6 @@ from signalbox.routing.prompt import prompt_digest
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.topics import AGENT_MESSAGES
 
-
 REVIEW_SLOT: Final = "review"
 
 
@@ -92,7 +91,8 @@ def details_of(
     reviews = [one for one in explanation.reviews if is_routing(one)]
     if not (explanation.decisions or reviews):
         return ()
-    records = _records((*explanation.decisions, *reviews)[0].conversation_id, facts)
+    conversation = next(one.conversation_id for one in explanation.decisions or reviews)
+    records = _records(conversation, facts)
     met = next((one for one in history(records) if one.message_id == explanation.message_id), None)
     of_decisions = (
         _details(decision, explanation.message, met, versions) for decision in explanation.decisions

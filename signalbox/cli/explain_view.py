@@ -162,7 +162,10 @@ def _said_rows(record: Decision | Review) -> Iterator[tuple[str, str]]:
     if record.calibration is not None:
         yield "calibration", record.calibration
     if record.shortlist:
-        yield "shortlist", f"asked of the {len(record.shortlist)} nearest: {', '.join(record.shortlist)}"
+        yield (
+            "shortlist",
+            f"asked of the {len(record.shortlist)} nearest: {', '.join(record.shortlist)}",
+        )
 
 
 def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[Line]:

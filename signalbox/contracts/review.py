@@ -14,7 +14,6 @@ from signalbox.contracts.decision import MAX_ANSWER_CHARS, Candidate
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import Identifier, Record, Timestamp
 
-
 SAID: Final = (
     "model",
     "prompt_digest",

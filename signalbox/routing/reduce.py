@@ -165,7 +165,7 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
     verdict = parse_answer(answer.text, answer.shortlist or names)
     facts = _facts(turn, message, in_flight, names, rules, answer)
     if isinstance(verdict, UnusableAnswer):
-        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem, facts)
+        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem, facts=facts)
         return
     facts["confidence"] = verdict.confidence
     path: DecisionPath = "cache" if answer.cached else "model"
@@ -341,6 +341,7 @@ def _repair_or_review(
     rules: Rules,
     candidates: Weighed,
     problem: str,
+    *,
     facts: Mapping[str, Any],
 ) -> None:
     if in_flight.is_repaired:

@@ -145,7 +145,9 @@ def test_nobody_competes_for_a_step_or_a_subscription(path: str, words: str) -> 
     """Such a decision weighs nobody, and says so instead of leaving the reader to wonder."""
     decision, _ = decided({"lead": 1})
 
-    found = counterfactual(decision.model_copy(update={"path": path}), FleetPolicy.model_validate(POLICY))
+    found = counterfactual(
+        decision.model_copy(update={"path": path}), FleetPolicy.model_validate(POLICY)
+    )
 
     assert words in found.summary
     assert found.alternatives == ()
