@@ -50,7 +50,7 @@ def cost(
 
 
 def _fill(ledger: CostLedger, settings: Settings) -> None:
-    broker = session.open_broker(settings)
+    broker = session.reach_broker(settings)
     for name in (AGENT_DECISIONS, AGENT_MESSAGES, AGENT_OUTCOMES):
         for body in _bodies(broker, settings.kafka.topic_prefix, name):
             match body:

@@ -78,7 +78,7 @@ def examples(
 
 def _choices() -> tuple[Choice, ...]:
     settings = session.load_settings()
-    found, gone = choices_of(read_facts(settings, session.open_broker(settings)))
+    found, gone = choices_of(read_facts(settings, session.reach_broker(settings)))
     if gone:
         session.note(
             f"{gone} more were decided, but their messages are no longer on agent_messages"
