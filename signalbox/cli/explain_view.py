@@ -97,11 +97,8 @@ def is_routing(review: Review) -> bool:
 
 def _review_lines(review: Review, *, is_decided: bool) -> Iterator[Line]:
     yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")
-    if review.model is not None:
-        tokens = f"{review.tokens_in} tokens in, {review.tokens_out} out"
-        yield Line(f"  {'model':<12} {review.model}, {tokens}")
-        for name, value in _said_rows(review):
-            yield Line(f"  {name:<12} {value}")
+    for name, value in _model_rows(review):
+        yield Line(f"  {name:<12} {value}")
     if not is_decided:
         yield from _candidate_lines(review.candidates)
         yield from _unlisted_lines(review)
@@ -141,18 +138,14 @@ def _path(decision: Decision) -> str:
     return f"{decision.path}: {meaning}" if meaning else decision.path
 
 
-def _model_rows(decision: Decision) -> Iterator[tuple[str, str]]:
-    if decision.model is None:
+def _model_rows(record: Decision | Review) -> Iterator[tuple[str, str]]:
+    """What a model was asked and said, for a decision or before a person was asked."""
+    if record.model is None:
         return
-    calls = "1 attempt" if decision.attempts == 1 else f"{decision.attempts} attempts"
-    tokens = f"{decision.tokens_in} tokens in, {decision.tokens_out} out"
-    cached = ", answered from the cache" if decision.cached else ""
-    yield "model", f"{decision.model}, {calls}, {duration(decision.latency_ms)}, {tokens}{cached}"
-    yield from _said_rows(decision)
-
-
-def _said_rows(record: Decision | Review) -> Iterator[tuple[str, str]]:
-    """What a model was asked and said, of a decision or of what it led to a person."""
+    calls = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
+    tokens = f"{record.tokens_in} tokens in, {record.tokens_out} out"
+    cached = ", answered from the cache" if record.cached else ""
+    yield "model", f"{record.model}, {calls}, {duration(record.latency_ms)}, {tokens}{cached}"
     if record.confidence is not None:
         yield "confidence", f"{record.confidence:.2f}"
     if record.answer is not None:

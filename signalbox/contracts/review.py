@@ -23,6 +23,9 @@ SAID: Final = (
     "shortlist",
     "tokens_in",
     "tokens_out",
+    "latency_ms",
+    "attempts",
+    "cached",
 )
 """The fields about a model that was asked before a person; a decision has them too."""
 
@@ -53,6 +56,9 @@ class Review(Record):
     shortlist: tuple[str, ...] = ()
     tokens_in: int = 0
     tokens_out: int = 0
+    latency_ms: int = 0
+    attempts: int = 0
+    cached: bool = False
     workflow: str | None = None
     step: str | None = None
     token: str | None = None
