@@ -1,4 +1,4 @@
-"""What a decision costs among many agents: CPU time of the reducer's contract path, five agents beside 1,000 and the most there may be.
+"""What a decision costs among many agents: CPU time of the reducer's contract path, five agents beside 1,000 and the most.
 
 No broker and no cluster: one core, one process, the very reducer that the operator calls, with the state and the records
 encoded as they are for Kafka. The sizes take turns within one run, so that a busy machine slows all of them alike.
