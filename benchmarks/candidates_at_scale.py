@@ -1,4 +1,4 @@
-"""What a decision costs among many agents: CPU time of the reducer's contract path, five agents beside a thousand and ten thousand.
+"""What a decision costs among many agents: CPU time of the reducer's contract path, five agents beside 1,000 and the most.
 
 No broker and no cluster: one core, one process, the very reducer that the operator calls, with the state and the records
 encoded as they are for Kafka. The sizes take turns within one run, so that a busy machine slows all of them alike.
@@ -14,7 +14,7 @@ from benchmarks.figures import Result, quantile
 from benchmarks.lab import taker
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import from_epoch_ms
-from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.fleet import MAX_AGENTS, ActiveSet, Fleet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from signalbox.routing.candidates import weigh
 from signalbox.routing.commands import RecordDecision
@@ -23,7 +23,7 @@ from signalbox.routing.rules import EnginePolicy, Rulebook, Rules
 from signalbox.routing.state import Conversation
 from signalbox.routing.ticks import MessageArrived, Origin
 
-SIZES: Final = (5, 1_000, 10_000)
+SIZES: Final = (5, 1_000, MAX_AGENTS)
 AIM: Final = 1.3
 ROUNDS: Final = 60
 DECISIONS: Final = 50
@@ -130,9 +130,11 @@ def _activation(result: Result) -> None:
     active = ActiveSet.of([Fleet(FleetPolicy(name="bench"), {one.name: one for one in agents})])
     records, manifest = active.records(from_epoch_ms(_NOW_MS))
     by_key = {record.key: record for record in records}
-    result.add("manifest of 10000 agents", len(manifest.to_json()), "bytes")
+    result.add(f"manifest of {SIZES[-1]} agents", len(manifest.to_json()), "bytes")
     started = time.process_time()
     read = ActiveSet.from_records(manifest, by_key)
     assert read is not None
     Rules.compile(read, EnginePolicy())
-    result.add("10000 agents made ready, schemas seen before", time.process_time() - started, "s")
+    result.add(
+        f"{SIZES[-1]} agents made ready, schemas seen before", time.process_time() - started, "s"
+    )

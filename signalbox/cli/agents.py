@@ -11,6 +11,7 @@ import typer
 from signalbox.cli import agents_change, session
 from signalbox.cli.lint import lint_agents
 from signalbox.cli.route import route
+from signalbox.cli.screen import counted
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import FLEET_FILE
 from signalbox.errors import DefinitionError
@@ -60,10 +61,10 @@ def validate(folder: Folder, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
     if not as_json:
         fleet = load_fleet(folder)
-        counted = f"{len(fleet.agents)} agents"
-        if number := len(fleet.workflows):
-            counted += f", {number} workflow{'s' if number > 1 else ''}"
-        typer.echo(f"{folder}: fleet {fleet.name}, {counted}, no problems")
+        found = counted(len(fleet.agents), "agent")
+        if fleet.workflows:
+            found += f", {counted(len(fleet.workflows), 'workflow')}"
+        typer.echo(f"{folder}: fleet {fleet.name}, {found}, no problems")
 
 
 app.command("lint")(lint_agents)

@@ -50,7 +50,7 @@ def list_open(as_json: AsJson = False) -> None:
     settings = session.load_settings()
     session.require_broker(settings)
     now_ms = _now_ms()
-    facts = read_facts(settings, session.open_broker(settings))
+    facts = read_facts(settings, session.reach_broker(settings))
     items = [item for item in items_of(facts, now_ms) if item.closed is None]
     if as_json:
         session.print_json({"approvals": [item.as_json() for item in items]})
@@ -122,7 +122,7 @@ def _resolve(
 ) -> None:
     settings = session.load_settings()
     session.require_broker(settings)
-    before = read_facts(settings, session.open_broker(settings))
+    before = read_facts(settings, session.reach_broker(settings))
     item = _named(name, items_of(before, _now_ms()))
     data = _step_data(item, verb, agent) if item.kind == "step" else None
     if data is None:

@@ -16,8 +16,15 @@ from signalbox.cli.screen import Line, show_lines
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.outcome import Outcome
+from signalbox.contracts.review import Review
 from signalbox.settings import Settings
-from signalbox.topics import AGENT_DECISIONS, AGENT_MESSAGES, AGENT_OUTCOMES, full_name
+from signalbox.topics import (
+    AGENT_DECISIONS,
+    AGENT_MESSAGES,
+    AGENT_OUTCOMES,
+    AGENT_REVIEW,
+    full_name,
+)
 
 app = typer.Typer()
 
@@ -50,10 +57,12 @@ def cost(
 
 
 def _fill(ledger: CostLedger, settings: Settings) -> None:
-    broker = session.open_broker(settings)
-    for name in (AGENT_DECISIONS, AGENT_MESSAGES, AGENT_OUTCOMES):
+    broker = session.reach_broker(settings)
+    for name in (AGENT_REVIEW, AGENT_DECISIONS, AGENT_MESSAGES, AGENT_OUTCOMES):
         for body in _bodies(broker, settings.kafka.topic_prefix, name):
             match body:
+                case Review():
+                    ledger.take_review(body)
                 case Decision():
                     ledger.take_decision(body)
                 case Envelope():

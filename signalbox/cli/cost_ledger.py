@@ -13,6 +13,7 @@ from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import dispatch_id, seen_hash
 from signalbox.contracts.outcome import Outcome
+from signalbox.contracts.review import Review
 
 By = Literal["agent", "model", "conversation"]
 
@@ -20,6 +21,21 @@ OWN_WORK: Final = "(agents' own work)"
 """In a list by model: an answer says how many tokens its agent spent, not on which model."""
 NO_MODEL: Final = "(no model asked)"
 THEN_A_PERSON: Final = "(a model, then a person)"
+"""Where a person decided and the review that names the model is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a model was asked: in a decision's own record, or in the review before a person's decision."""
+
+    model: str | None
+    attempts: int
+    is_cached: bool
+
+    @classmethod
+    def of(cls, record: Decision | Review) -> Question:
+        """Return the question that a record tells of; without a model there was none."""
+        return cls(record.model, record.attempts, record.cached)
 
 
 @dataclass(slots=True)
@@ -40,15 +56,15 @@ class Spent:
         """All tokens."""
         return self.tokens_in + self.tokens_out + self.agent_tokens
 
-    def take(self, decision: Decision) -> None:
+    def take(self, decision: Decision, asked: Question) -> None:
         """Count a decision; what came from the cache was paid by another."""
         self.decisions += 1
-        self.cached += decision.cached
-        tokens = decision.tokens_in + decision.tokens_out
+        self.cached += asked.is_cached
         # A person's decision has the tokens of the model that was asked before.
-        if decision.cached or not (decision.model or tokens):
+        tokens = decision.tokens_in + decision.tokens_out
+        if not tokens and (asked.is_cached or not asked.model):
             return
-        self.calls += max(1, decision.attempts)
+        self.calls += max(1, asked.attempts)
         self.tokens_in += decision.tokens_in
         self.tokens_out += decision.tokens_out
 
@@ -64,7 +80,7 @@ class Spent:
 
 @dataclass(slots=True)
 class CostLedger:
-    """Give it the decisions first, then the messages, then the outcomes.
+    """Give it the reviews first, then the decisions, then the messages, then the outcomes.
 
     `conversation` restricts it to one. Memory holds a line for each name, and a few bytes a task.
     """
@@ -74,8 +90,14 @@ class CostLedger:
     rows: dict[str, Spent] = field(default_factory=dict)
     total: Spent = field(default_factory=lambda: Spent("total"))
     outcome_tokens: int = 0
+    _asked: dict[bytes, Question] = field(default_factory=dict)
     _tasks: dict[bytes, str] = field(default_factory=dict)
     _answered: set[bytes] = field(default_factory=set)
+
+    def take_review(self, review: Review) -> None:
+        """Remember which model was asked before a person was."""
+        if review.model is not None:
+            self._asked[seen_hash(review.message.id)] = Question.of(review)
 
     def take_decision(self, decision: Decision) -> None:
         """Count a decision record."""
@@ -83,13 +105,16 @@ class CostLedger:
             return
         task = seen_hash(dispatch_id(decision.message_id, decision.slot))
         self._tasks[task] = decision.agent
+        asked = Question.of(decision)
+        if decision.path == "human":
+            asked = self._asked.get(seen_hash(decision.message_id), asked)
         name = {
             "agent": decision.agent,
-            "model": decision.model or _without_model(decision),
+            "model": asked.model or _without_model(decision),
             "conversation": decision.conversation_id,
         }[self.by]
         for line in (self._row(name), self.total):
-            line.take(decision)
+            line.take(decision, asked)
 
     def take_message(self, message: Envelope) -> None:
         """Count an agent's answer; everything else is not an expense."""

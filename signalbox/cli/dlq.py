@@ -180,7 +180,7 @@ def _line(message: Envelope) -> SendLine:
 
 
 def _facts(settings: Settings) -> tuple[Fact, ...]:
-    return read_facts(settings, session.open_broker(settings))
+    return read_facts(settings, session.reach_broker(settings))
 
 
 def _of_reason(entries: Sequence[Entry], reason: str | None) -> list[Entry]:

@@ -176,8 +176,9 @@ def _run(
     rows: Sequence[LabelledRow], rulebook: Rulebook, model: ChatModel, settings: Settings
 ) -> list[Result]:
     # The embedded model computes here: several at once would only wait for each other, and be timed doing so.
-    at_once = 1 if settings.model.provider == "embedded" else settings.model.max_in_flight
-    evaluation = Evaluation(rulebook, model, at_once=at_once)
+    is_here = settings.model.provider == "embedded"
+    at_once = 1 if is_here else settings.model.max_in_flight
+    evaluation = Evaluation(rulebook, model, at_once=at_once, prepares=is_here)
     with _progress("rows", len(rows)) as progress:
         return asyncio.run(evaluation.run(rows, progress))
 

@@ -33,7 +33,7 @@ def explain(
     Exit code 1 when no topic knows the message.
     """
     settings = session.load_settings()
-    broker = session.open_broker(settings)
+    broker = session.reach_broker(settings)
     facts = read_facts(settings, broker)
     found = explanation_of(message, facts)
     if found is None:

@@ -6,19 +6,19 @@ Pure: the records of the conversation and the known versions of the definitions 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Protocol
 
-from signalbox.cli.explain_view import Explanation
+from signalbox.cli.explain_view import Explanation, is_routing
 from signalbox.cli.facts import Fact
 from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.dead_letter import DeadLetter
-from signalbox.contracts.decision import Decision
+from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import Envelope
-from signalbox.contracts.ids import data_digest
+from signalbox.contracts.ids import ROUTE_SLOT, data_digest
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.contracts.review import Review
+from signalbox.contracts.review import SAID, Review
 from signalbox.replay.history import Met, history
 from signalbox.replay.judging import Case, first_question, fleet_of
 from signalbox.replay.records import Records, SeenMessage
@@ -26,6 +26,8 @@ from signalbox.routing.counterfactual import Counterfactual, counterfactual
 from signalbox.routing.prompt import prompt_digest
 from signalbox.routing.rules import Rulebook, Rules
 from signalbox.topics import AGENT_MESSAGES
+
+REVIEW_SLOT: Final = "review"
 
 
 class KnownVersions(Protocol):
@@ -62,7 +64,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Everything beside one decision's record. None of a field: it cannot be told any more, or there was none."""
+    """Everything beside one decision's record, or a review's (slot `review`). None: it cannot be told, or there was none."""
 
     slot: str
     is_known: bool
@@ -85,13 +87,40 @@ class Details:
 def details_of(
     explanation: Explanation, facts: Iterable[Fact], versions: KnownVersions
 ) -> tuple[Details, ...]:
-    """Return the details of each decision of `explanation`, in its order."""
-    if not explanation.decisions:
+    """Return the details of each decision of `explanation`, in its order, then those of each review that routing led to."""
+    reviews = [one for one in explanation.reviews if is_routing(one)]
+    if not (explanation.decisions or reviews):
         return ()
-    records = _records(explanation.decisions[0].conversation_id, facts)
+    conversation = next(one.conversation_id for one in explanation.decisions or reviews)
+    records = _records(conversation, facts)
     met = next((one for one in history(records) if one.message_id == explanation.message_id), None)
-    return tuple(
+    of_decisions = (
         _details(decision, explanation.message, met, versions) for decision in explanation.decisions
+    )
+    hop = 0 if met is None else met.before.hops
+    of_reviews = (
+        replace(
+            _details(_as_decision(one, hop), explanation.message, met, versions), slot=REVIEW_SLOT
+        )
+        for one in reviews
+    )
+    return (*of_decisions, *of_reviews)
+
+
+def _as_decision(review: Review, hop: int) -> Decision:
+    """Read a review as the decision that it stands for: NONE, until a person decides."""
+    return Decision(
+        message_id=review.message.id,
+        slot=ROUTE_SLOT,
+        conversation_id=review.conversation_id,
+        hop=hop,
+        agent=NONE,
+        path="contract" if review.model is None else "model",
+        reason=review.reason,
+        candidates=review.candidates,
+        definitions_digest=review.definitions_digest or "",
+        decided_at=review.opened_at,
+        **{name: getattr(review, name) for name in SAID},
     )
 
 

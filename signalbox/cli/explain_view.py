@@ -64,7 +64,8 @@ def _is_message(fact: Fact, message_id: str) -> bool:
 
 
 def lines_of(explanation: Explanation, details: Sequence[Sequence[Line]] = ()) -> Iterator[Line]:
-    """Write the explanation for a person; `details` are further lines of each decision."""
+    """Write the explanation for a person; `details` are further lines of each decision, then of each review that routing led to."""
+    of_reviews = iter(details[len(explanation.decisions) :])
     message = explanation.message
     if message is not None:
         yield Line(f"{message.type}  {message.id}", "bold")
@@ -79,16 +80,28 @@ def lines_of(explanation: Explanation, details: Sequence[Sequence[Line]] = ()) -
         yield from details[number] if number < len(details) else ()
     for review in explanation.reviews:
         yield Line("")
-        yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")
-        if not explanation.decisions:
-            yield from _candidate_lines(review.candidates)
-            yield from _unlisted_lines(review)
+        yield from _review_lines(review, is_decided=bool(explanation.decisions))
+        yield from next(of_reviews, ()) if is_routing(review) else ()
     for dead in explanation.dead_letters:
         yield Line("")
         yield Line(f"dead letter {dead.reason} on {dead.topic}: {dead.detail}", "red")
     if not (explanation.decisions or explanation.reviews or explanation.dead_letters):
         yield Line("")
         yield Line("not decided yet: it waits for a model, its turn, or definitions", "yellow")
+
+
+def is_routing(review: Review) -> bool:
+    """Say whether a review asks where a message goes, and by which definitions: a workflow's approval is no such question."""
+    return review.token is None and review.definitions_digest is not None
+
+
+def _review_lines(review: Review, *, is_decided: bool) -> Iterator[Line]:
+    yield Line(f"put to a person until {rfc3339(review.deadline)}: {review.reason}", "yellow")
+    for name, value in _model_rows(review):
+        yield Line(f"  {name:<12} {value}")
+    if not is_decided:
+        yield from _candidate_lines(review.candidates)
+        yield from _unlisted_lines(review)
 
 
 def _decision_lines(decision: Decision, arrived_ms: int | None) -> Iterator[Line]:
@@ -116,6 +129,8 @@ def _path(decision: Decision) -> str:
         "cache": "an equal question was answered before",
         "model": "more than one contract accepts the data, so a model was asked",
         "human": "a person decided",
+        "workflow": "a workflow's step names its agent",
+        "subscription": "the agent subscribes to such messages",
     }
     meaning = meanings.get(decision.path)
     if decision.path == "model" and sum(one.accepted for one in decision.candidates) <= 1:
@@ -123,19 +138,27 @@ def _path(decision: Decision) -> str:
     return f"{decision.path}: {meaning}" if meaning else decision.path
 
 
-def _model_rows(decision: Decision) -> Iterator[tuple[str, str]]:
-    if decision.model is None:
+def _model_rows(record: Decision | Review) -> Iterator[tuple[str, str]]:
+    """What a model was asked and said, for a decision or before a person was asked."""
+    if record.model is None:
         return
-    calls = "1 attempt" if decision.attempts == 1 else f"{decision.attempts} attempts"
-    tokens = f"{decision.tokens_in} tokens in, {decision.tokens_out} out"
-    cached = ", answered from the cache" if decision.cached else ""
-    yield "model", f"{decision.model}, {calls}, {duration(decision.latency_ms)}, {tokens}{cached}"
-    if decision.confidence is not None:
-        yield "confidence", f"{decision.confidence:.2f}"
-    if decision.answer is not None:
-        yield "answer", decision.answer
-    if decision.prompt_digest is not None:
-        yield "prompt", decision.prompt_digest
+    calls = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
+    tokens = f"{record.tokens_in} tokens in, {record.tokens_out} out"
+    cached = ", answered from the cache" if record.cached else ""
+    yield "model", f"{record.model}, {calls}, {duration(record.latency_ms)}, {tokens}{cached}"
+    if record.confidence is not None:
+        yield "confidence", f"{record.confidence:.2f}"
+    if record.answer is not None:
+        yield "answer", record.answer
+    if record.prompt_digest is not None:
+        yield "prompt", record.prompt_digest
+    if record.calibration is not None:
+        yield "calibration", record.calibration
+    if record.shortlist:
+        yield (
+            "shortlist",
+            f"asked of the {len(record.shortlist)} nearest: {', '.join(record.shortlist)}",
+        )
 
 
 def _candidate_lines(candidates: tuple[Candidate, ...]) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from signalbox.cli import session
+from signalbox.cli.screen import counted
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.loader import FLEET_FILE, FleetFolder
 from signalbox.definitions.specs import AgentDefinition
@@ -48,7 +49,9 @@ def lint_agents(
     else:
         for one in found:
             typer.echo(str(one))
-        session.note(f"{levels['error']} errors, {levels['warning']} warnings")
+        session.note(
+            f"{counted(levels['error'], 'error')}, {counted(levels['warning'], 'warning')}"
+        )
     if levels["error"]:
         raise typer.Exit(1)
 

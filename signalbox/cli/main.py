@@ -13,12 +13,16 @@ from typer.core import TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One line of `signalbox --help`. `module` has an `app`; the command is the app itself, or its member of this name."""
+    """One line of `signalbox --help`. `module` has an `app`; the command is the app itself, or its member of this name.
+
+    `embeds` are commands that compare texts in this process.
+    """
 
     module: str
     help: str
     panel: str
     is_group: bool = False
+    embeds: bool = False
 
 
 _STACK: Final = "The stack"
@@ -43,15 +47,24 @@ COMMANDS: Final[dict[str, _Entry]] = {
         "signalbox.cli.approvals", "List and answer what waits for a person.", _LOOK, is_group=True
     ),
     "replay": _Entry(
-        "signalbox.cli.replay", "Decide what was sent again, by other definitions.", _LOOK
+        "signalbox.cli.replay",
+        "Decide what was sent again, by other definitions.",
+        _LOOK,
+        embeds=True,
     ),
     "agents": _Entry(
-        "signalbox.cli.agents", "List, validate, apply, remove agents.", _FLEET, is_group=True
+        "signalbox.cli.agents",
+        "List, validate, lint, route, apply, remove agents.",
+        _FLEET,
+        is_group=True,
+        embeds=True,
     ),
     "workflows": _Entry(
         "signalbox.cli.workflows", "List, show, run and cancel workflows.", _FLEET, is_group=True
     ),
-    "eval": _Entry("signalbox.cli.eval", "Measure decisions on labelled messages.", _FLEET),
+    "eval": _Entry(
+        "signalbox.cli.eval", "Measure decisions on labelled messages.", _FLEET, embeds=True
+    ),
     "source": _Entry(
         "signalbox.cli.source", "Read leads from MongoDB or a folder.", _FLEET, is_group=True
     ),
@@ -109,6 +122,10 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _real(name: str, entry: _Entry) -> Any:
+    if entry.embeds:
+        # Before numpy is imported. For texts this short a second thread of OpenBLAS gains nothing, and on a busy machine
+        # threads that wait for each other took four times the CPU.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         module = importlib.import_module(entry.module)
     except ModuleNotFoundError as error:

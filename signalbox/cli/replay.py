@@ -78,7 +78,7 @@ def replay(
     fleets = [fleet for folder in definitions for fleet in _fleets_in(folder)]
     asked = _record_name(model, settings)
     _check_writable(html)
-    broker = session.open_broker(settings)
+    broker = session.reach_broker(settings)
     prefix = settings.kafka.topic_prefix
     spans = resolve_range(broker, full_name(prefix, AGENT_MESSAGES), bounds, told)
     versions = read_history(broker, topic_prefix=prefix, engine=engine_policy(settings))

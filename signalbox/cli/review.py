@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import orjson
 import typer
@@ -12,7 +13,7 @@ import typer
 from signalbox.cli import session
 from signalbox.cli.labels import Choice, choices_of, examples_of, row_of
 from signalbox.cli.reading import read_facts
-from signalbox.cli.screen import printable
+from signalbox.cli.screen import counted, printable
 from signalbox.definitions.add_examples import add_examples
 from signalbox.definitions.loader import FLEET_FILE, load_agent
 from signalbox.errors import UsageError
@@ -51,12 +52,17 @@ def examples(
 
     With --into they are appended to the definitions' files; nothing runs by them before `signalbox agents apply`.
     """
+    files = {} if into is None else _definitions_in(into)
+    if agent is not None and into is not None and agent not in files:
+        _refuse_missing(into, [agent], files)
     found: dict[str, list[str]] = defaultdict(list)
     for name, text in examples_of(_choices(), agent):
         found[name].append(text)
     if not found:
+        whom = f" for {agent}" if agent else ""
         session.note(
-            "no text of a decided message to learn from" + (f" for {agent}" if agent else "")
+            f"no text of a decided message to learn from{whom}: people chose nobody, or the messages say nothing "
+            "in words; `signalbox review labels` lists what was decided"
         )
         raise typer.Exit(1)
     if into is None:
@@ -66,19 +72,17 @@ def examples(
                 # A JSON string is a YAML string, whatever is in it.
                 typer.echo(f"- {orjson.dumps(printable(text)).decode()}")
         return
-    files = _definitions_in(into)
     missing = sorted(found.keys() - files.keys())
     if missing:
-        msg = f"--into {into}: no definition of {', '.join(missing)} there; it defines {', '.join(sorted(files))}"
-        raise UsageError(msg)
+        _refuse_missing(into, missing, files)
     for name, texts in sorted(found.items()):
         added = add_examples(files[name], texts)
-        session.note(f"{files[name]}: {added} examples added")
+        session.note(f"{files[name]}: {counted(added, 'example')} added")
 
 
 def _choices() -> tuple[Choice, ...]:
     settings = session.load_settings()
-    found, gone = choices_of(read_facts(settings, session.open_broker(settings)))
+    found, gone = choices_of(read_facts(settings, session.reach_broker(settings)))
     if gone:
         session.note(
             f"{gone} more were decided, but their messages are no longer on agent_messages"
@@ -89,6 +93,11 @@ def _choices() -> tuple[Choice, ...]:
         )
         raise typer.Exit(1)
     return found
+
+
+def _refuse_missing(into: Path, missing: list[str], files: Collection[str]) -> NoReturn:
+    msg = f"--into {into}: no definition of {', '.join(missing)} there; it defines {', '.join(sorted(files))}"
+    raise UsageError(msg)
 
 
 def _definitions_in(folder: Path) -> dict[str, Path]:

@@ -32,3 +32,8 @@ def terminal_width() -> int:
 def printable(text: str) -> str:
     """Return `text` with control characters replaced, so that a record cannot drive the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 error`, `2 errors`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

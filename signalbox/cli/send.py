@@ -76,7 +76,7 @@ def deliver(settings: Settings, topic: str, lines: Sequence[Line]) -> None:
         SignalboxError: the broker did not acknowledge one; says how many were.
     """
     name = full_name(settings.kafka.topic_prefix, topic)
-    producer = session.open_broker(settings).producer()
+    producer = session.reach_broker(settings).producer()
     acknowledged = 0
     try:
         deliveries = [

@@ -53,12 +53,26 @@ def open_broker(settings: Settings) -> Broker:
     return KafkaBroker.of(settings.kafka)
 
 
+def reach_broker(settings: Settings) -> Broker:
+    """Return the Kafka that the settings name once it answers; for commands that only read or send.
+
+    Raises:
+        BrokerError: none does; as `require_broker`.
+    """
+    from connectors.kafka import KafkaBroker  # noqa: PLC0415 (slow to import)
+
+    broker = open_broker(settings)
+    if isinstance(broker, KafkaBroker):  # one in memory is always there
+        require_broker(settings)
+    return broker
+
+
 def read_active(settings: Settings) -> ActiveSet:
     """Return the active definitions; an empty set where none were ever applied."""
     from connectors.registry import read_active_set  # noqa: PLC0415 (slow to import)
 
     prefix = settings.kafka.topic_prefix
-    return read_active_set(open_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
+    return read_active_set(reach_broker(settings), topic_prefix=prefix) or ActiveSet.of(())
 
 
 def read_agents(settings: Settings) -> tuple[RegistryState, tuple[AgentStatus, ...]]:

@@ -38,7 +38,7 @@ def trace(
     topic knows the conversation.
     """
     settings = session.load_settings()
-    broker = session.open_broker(settings)
+    broker = session.reach_broker(settings)
     facts = read_facts(settings, broker)
     found = trace_of(conversation, facts)
     if found is None:

@@ -88,7 +88,7 @@ def cancel(
     """
     settings = session.load_settings()
     session.require_broker(settings)
-    before = read_facts(settings, session.open_broker(settings))
+    before = read_facts(settings, session.reach_broker(settings))
     running = _running(conversation, before)
     said = {"reason": reason, "cancelled_by": by, "started_by": running.start_id}
     message = new_message(

@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, Stri
 
 MAX_ID_CHARS: Final = 256
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,62}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """An agent's or fleet's name. It becomes a topic and a group, so nothing else is ever allowed."""
 
 Identifier = Annotated[

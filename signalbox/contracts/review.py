@@ -6,18 +6,35 @@ A workflow's step that a person must agree to is one as well: its data is `{toke
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from signalbox.contracts.decision import Candidate
+from signalbox.contracts.decision import MAX_ANSWER_CHARS, Candidate
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import Identifier, Record, Timestamp
+
+SAID: Final = (
+    "model",
+    "prompt_digest",
+    "answer",
+    "confidence",
+    "calibration",
+    "shortlist",
+    "tokens_in",
+    "tokens_out",
+    "latency_ms",
+    "attempts",
+    "cached",
+)
+"""The fields about a model that was asked before a person; a decision has them too."""
 
 
 class Review(Record):
     """A parked message. After `deadline` the conversation ends with outcome `none`. Candidates are listed as in a decision.
 
+    Where a model was asked before, what it was asked, said and cost is here as in a decision; of these the person's own
+    decision has the tokens only.
     Of a workflow's step `message` has the data that its agent would be given, `token` names the approval, and after `deadline`
     `default` is the answer.
     """
@@ -30,6 +47,18 @@ class Review(Record):
     reason: Annotated[str, StringConstraints(max_length=1000)]
     deadline: Timestamp
     opened_at: Timestamp
+    definitions_digest: str | None = None
+    model: str | None = None
+    prompt_digest: str | None = None
+    answer: Annotated[str, StringConstraints(max_length=MAX_ANSWER_CHARS)] | None = None
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    calibration: str | None = None
+    shortlist: tuple[str, ...] = ()
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: int = 0
+    attempts: int = 0
+    cached: bool = False
     workflow: str | None = None
     step: str | None = None
     token: str | None = None

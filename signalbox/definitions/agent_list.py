@@ -6,7 +6,7 @@ An agent's `input` and `output` may be plain text there: it then takes any messa
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -31,14 +31,17 @@ _TAKES_TEXT: Final = {
     "required": ["text"],
     "properties": {"text": {"type": "string"}},
 }
+_ANYTHING: Any = "Free text."
 _NO_HANDLER: Final = HandlerSpec(python="evaluation.only:never_called")
 
 
 def _input_of(value: object) -> object:
+    value = _ANYTHING if value is None else value
     return {"description": value, "schema": _TAKES_TEXT} if isinstance(value, str) else value
 
 
 def _output_of(value: object) -> object:
+    value = _ANYTHING if value is None else value
     if not isinstance(value, str):
         return value
     return {"type": "text.answered", "description": value, "schema": {"type": "object"}}
@@ -48,10 +51,10 @@ class ListedAgent(AgentDefinition):
     """An agent of the list: `input` and `output` may be plain text or absent, and so may the handler."""
 
     input: Annotated[ContractSpec, BeforeValidator(_input_of)] = Field(
-        "Free text.", validate_default=True
+        _ANYTHING, validate_default=True
     )
     output: Annotated[OutputSpec, BeforeValidator(_output_of)] = Field(
-        "Free text.", validate_default=True
+        _ANYTHING, validate_default=True
     )
     handler: HandlerSpec = _NO_HANDLER
 

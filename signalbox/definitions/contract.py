@@ -83,6 +83,9 @@ class Contract:
         return tuple(_cut(_short(error), MAX_VIOLATION_CHARS) for error in errors)
 
 
+_TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
+
+
 def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
     try:
         return jsonschema_rs.Draft202012Validator(
@@ -90,6 +93,8 @@ def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
         )
     except jsonschema_rs.ValidationError as error:
         first_line = str(error).splitlines()[0]
+        if error.instance_path and error.instance_path[-1] == "type":
+            first_line = f"type is one of {', '.join(_TYPES)}, or a list of them"
         msg = f"not a JSON Schema 2020-12: {_cut(first_line, 200)}"
         raise SchemaProblem(msg, tuple(error.instance_path)) from None
     except (ValueError, jsonschema_rs.ReferencingError) as error:

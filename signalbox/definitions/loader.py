@@ -143,6 +143,10 @@ def problems_in(folder: Path) -> list[DefinitionError]:
 
 def _head(folder: Path) -> tuple[YamlFile, FleetFile]:
     path = folder / FLEET_FILE
+    if not folder.is_dir():
+        problem = "a file, and no fleet's folder" if folder.exists() else "there is no such folder"
+        hint = "give a folder with a fleet.yaml, like agent_definitions/sdr"
+        raise DefinitionError(folder, 1, 1, problem, hint)
     if not path.is_file():
         raise DefinitionError(
             path,

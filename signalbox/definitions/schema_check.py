@@ -168,9 +168,18 @@ def _pattern_problem(pattern: str) -> str | None:
         try:
             jsonschema_rs.Draft202012Validator({"pattern": pattern})
         except (ValueError, jsonschema_rs.ValidationError):
-            return f"pattern {shown!r} is not a regular expression, or far too large a one"
+            return f"pattern {shown!r} {_not_a_pattern(pattern)}"
         return f"pattern {shown!r} is too large a regular expression; bound lengths by `maxLength` instead of `{{0,n}}`"
     return None
+
+
+def _not_a_pattern(pattern: str) -> str:
+    # The validator says no more than that it is none; Python's own parser says what and where.
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is not a regular expression: {error}"
+    return "is far too large a regular expression, or none of this dialect (ECMA 262); bound lengths by `maxLength`"
 
 
 class _Size:

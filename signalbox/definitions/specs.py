@@ -44,9 +44,8 @@ RESERVED_TYPES: Final = EVENT_TYPES | {
 }
 RESERVED_NAMES: Final = frozenset({"none", "orchestrator", "gateway", "cli", "connector"})
 
-EventType = Annotated[
-    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=128)
-]
+EVENT_TYPE_PATTERN: Final = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$"
+EventType = Annotated[str, StringConstraints(pattern=EVENT_TYPE_PATTERN, max_length=128)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 _PYTHON_REF: Final = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 

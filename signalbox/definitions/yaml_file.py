@@ -27,13 +27,13 @@ from ruamel.yaml.tokens import (
     TagToken,
 )
 
+from signalbox.definitions.problem_words import explain, kind_of
 from signalbox.definitions.schema_check import SchemaProblem
 from signalbox.errors import DefinitionError
 
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_ALIASES: Final = 50
 MAX_DEPTH: Final = 60
-_SHOWN_CHARS: Final = 80
 
 _OPENS: Final = (
     BlockMappingStartToken,
@@ -89,8 +89,7 @@ class YamlFile:
             return model.model_validate(plain)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            problem, hint = _explain(first, where)
+            problem, hint = explain(first, model)
             raise self.error((*first["loc"], *_deeper(first)), problem, hint) from None
 
 
@@ -134,9 +133,8 @@ def _parse(path: Path, text: str) -> CommentedMap:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DefinitionError(path, 1, 1, f"not YAML: {first_line}", "fix the YAML") from None
     if not isinstance(tree, CommentedMap):
-        raise DefinitionError(
-            path, 1, 1, f"a mapping is needed, got {type(tree).__name__}", "start with `name: …`"
-        )
+        hint = "start with `name: …`; a list of agents, which `eval` takes, stands under `agents:`"
+        raise DefinitionError(path, 1, 1, f"a mapping is needed, got {kind_of(tree)}", hint)
     return tree
 
 
@@ -208,17 +206,3 @@ def _deeper(error: Any) -> Loc:
     """Return the way from a schema to what is wrong inside it, where the check of the schema says so."""
     cause = error.get("ctx", {}).get("error")
     return cause.path if isinstance(cause, SchemaProblem) else ()
-
-
-def _explain(error: Any, where: str) -> tuple[str, str]:
-    kind = error["type"]
-    if kind == "missing":
-        return f"{where} is missing", f"add `{error['loc'][-1]}:`"
-    if kind == "extra_forbidden":
-        return f"{where} is not a field of a definition", "check the spelling, or remove it"
-    value = repr(error.get("input"))
-    shown = value if len(value) <= _SHOWN_CHARS else f"{value[: _SHOWN_CHARS - 3]}…"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if kind == "string_too_long":
-        shown += f" ({len(error['input'])} characters)"
-    return f"{where}: got {shown}", message

@@ -90,7 +90,7 @@ def _row(number: int, raw: bytes, agents: Collection[str]) -> LabelledRow:
     data, is_text = _content(fields)
     return LabelledRow(
         line=number,
-        id=_id(fields),
+        id=_id(fields, number),
         expected=_expected(fields, agents),
         data=data,
         is_text=is_text,
@@ -102,8 +102,8 @@ def _row(number: int, raw: bytes, agents: Collection[str]) -> LabelledRow:
     )
 
 
-def _id(fields: dict[str, Any]) -> str | int:
-    found = fields.get("id")
+def _id(fields: dict[str, Any], number: int) -> str | int:
+    found = fields.get("id", number)
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         msg = f"id must be a string or a whole number, got {_shown(found)}"
         raise ValueError(msg)

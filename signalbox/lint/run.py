@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from signalbox.definitions.loader import FleetFolder
+from signalbox.lint.catch_all import catch_all
 from signalbox.lint.cycles import cycles
 from signalbox.lint.descriptions import descriptions
 from signalbox.lint.finding import Finding
@@ -31,6 +32,7 @@ def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, .
         *reachability(subject),
         *outputs(subject),
         *cycles(subject),
+        *catch_all(subject),
         *overlaps(subject, likeness),
         *descriptions(subject),
         *subscriptions(subject),

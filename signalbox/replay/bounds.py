@@ -100,7 +100,10 @@ def check_offsets(bound: Bound, extent: Extent, option: str) -> None:
             raise UsageError(msg)
         begin, end = extent.of[number]
         if not begin <= offset <= end:
-            msg = f"{option}: partition {number} holds the offsets {begin} to {end}, {offset} is not among them"
+            msg = (
+                f"{option}: partition {number} holds the offsets {begin} to {end}, {offset} is not among them; "
+                "choose one of these, or `earliest` or `latest`"
+            )
             raise UsageError(msg)
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from signalbox.contracts.decision import NONE, Candidate, Decision
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.routing.answers import RouteAnswer, parse_answer
 from signalbox.routing.candidates import NOT_ALLOWED
 
 MAX_ALTERNATIVES: Final = 5
@@ -61,10 +62,17 @@ def counterfactual(
             return Counterfactual(
                 "the message names its target; without `target` contracts and model would decide"
             )
+        case "workflow":
+            return Counterfactual("a workflow's step names its agent; no other was weighed")
+        case "subscription":
+            return Counterfactual("who subscribes to a message hears it; nobody had to win")
         case "human":
             rest = tuple(Alternative(one.agent, "choice") for one in others if one.accepted)
             return Counterfactual("a person decided", (*rest, *refused)[:MAX_ALTERNATIVES])
     accepted = [one for one in others if one.accepted]
+    unsure = _unsure(decision, accepted)
+    if unsure is not None and decision.confidence is not None:
+        return _by_confidence(unsure, decision.confidence, accepted, refused, policy)
     # Where a model read a shortlist, the scores made the list and not the choice.
     if not decision.shortlist and any(one.score is not None for one in decision.candidates):
         return _by_score(decision, accepted, refused, policy)
@@ -179,6 +187,34 @@ def _thresholds(policy: FleetPolicy, decision: Decision) -> tuple[float, float]:
     if decision.calibration is not None:
         return calibration.semantic.none_below, calibration.semantic.margin
     return calibration.none_below, calibration.margin
+
+
+def _unsure(decision: Decision, accepted: list[Candidate]) -> str | None:
+    """Return whom a model chose when the message went to a person all the same; None where it chose nobody."""
+    if decision.agent != NONE or decision.answer is None:
+        return None
+    said = parse_answer(decision.answer, [one.agent for one in accepted])
+    return said.agent if isinstance(said, RouteAnswer) and said.agent != NONE else None
+
+
+def _by_confidence(
+    agent: str,
+    confidence: float,
+    accepted: list[Candidate],
+    refused: tuple[Alternative, ...],
+    policy: FleetPolicy | None,
+) -> Counterfactual:
+    """Of a message that waits for a person: how much surer the model had to be."""
+    gap = None if policy is None else _rounded(policy.review.below_confidence - confidence)
+    chosen = Alternative(agent, "score", score_gap=gap)
+    rest = tuple(Alternative(one.agent, "choice") for one in accepted if one.agent != agent)
+    told = f"{agent} was chosen too unsurely to act without a person"
+    if policy is not None:
+        told = (
+            f"{agent} needed {gap:.2f} more confidence: its {confidence:.2f} is below "
+            f"{policy.review.below_confidence:.2f}, from where on no person is asked"
+        )
+    return Counterfactual(told, (chosen, *rest, *refused)[:MAX_ALTERNATIVES])
 
 
 def _by_choice(

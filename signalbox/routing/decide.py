@@ -220,7 +220,7 @@ def conclude_none(
         reason = f"{', '.join(acting[:MAX_LISTED])} have it by subscription; {reason}"
     elif not is_complete and turn.policy.review.on_none and path != "human":
         # No record yet: the person's answer is this message's one decision.
-        turn.park(message, candidates, reason, sender=sender, sequence=sequence)
+        turn.park(message, candidates, reason, sender=sender, sequence=sequence, **more)
         return
     turn.record(
         message,

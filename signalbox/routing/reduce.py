@@ -6,6 +6,7 @@ messages wait their turn. Every accepted message ends in exactly one of: dispatc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from signalbox.contracts.chat import ChatAnswer
@@ -162,10 +163,10 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
     candidates = _candidates(turn, message, in_flight, rules).scored(answer.scores or {})
     names = candidates.accepted
     verdict = parse_answer(answer.text, answer.shortlist or names)
-    if isinstance(verdict, UnusableAnswer):
-        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem)
-        return
     facts = _facts(turn, message, in_flight, names, rules, answer)
+    if isinstance(verdict, UnusableAnswer):
+        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem, facts=facts)
+        return
     facts["confidence"] = verdict.confidence
     path: DecisionPath = "cache" if answer.cached else "model"
     if verdict.agent == NONE:
@@ -181,7 +182,14 @@ def _answered(turn: Turn, tick: ModelAnswered) -> None:
         )
     elif verdict.confidence < turn.policy.review.below_confidence:
         reason = f"{answer.model} chose {verdict.agent} with confidence {verdict.confidence:.2f}: {verdict.reason}"
-        turn.park(message, candidates, reason, sender=in_flight.sender, sequence=in_flight.sequence)
+        turn.park(
+            message,
+            candidates,
+            reason,
+            sender=in_flight.sender,
+            sequence=in_flight.sequence,
+            **facts,
+        )
     elif verdict.agent not in current_rules(turn).agents or (
         turn.rulebook.failed and is_to_be_left_out(turn, candidates, verdict.agent)
     ):
@@ -333,6 +341,8 @@ def _repair_or_review(
     rules: Rules,
     candidates: Weighed,
     problem: str,
+    *,
+    facts: Mapping[str, Any],
 ) -> None:
     if in_flight.is_repaired:
         turn.park(
@@ -341,6 +351,7 @@ def _repair_or_review(
             f"the model's answer was unusable twice: {problem}",
             sender=in_flight.sender,
             sequence=in_flight.sequence,
+            **facts,
         )
         return
     turn.evolve(in_flight=in_flight.evolve(is_repaired=True, not_before_ms=0))

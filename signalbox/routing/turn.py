@@ -11,7 +11,7 @@ from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.outcome import Outcome, OutcomeStatus
 from signalbox.contracts.record import from_epoch_ms
-from signalbox.contracts.review import Review
+from signalbox.contracts.review import SAID, Review
 from signalbox.definitions.specs import FleetPolicy
 from signalbox.routing.candidates import Weighed
 from signalbox.routing.commands import (
@@ -291,17 +291,21 @@ class Turn:
         *,
         sender: str | None,
         sequence: int | None,
+        **asked: Any,
     ) -> None:
-        """Hand `message` to a person: it stays in flight, parked, until it is resolved or its deadline passes."""
+        """Hand `message` to a person: it stays in flight, parked, until it is resolved or its deadline passes.
+
+        `asked` are the facts of a decision by the model that was asked before; the review keeps what it was asked and said.
+        """
         deadline_ms = self.now_ms + int(self.policy.review.deadline_seconds * 1000)
         # A person may take longer than the agents' time budget: waiting for one is not spending it.
         self.evolve(deadline_ms=max(self.state.deadline_ms, deadline_ms + 1))
         kept = self.store(message) if sequence is None else sequence
         rules = self.rulebook.current
         # What the model cost before a person was asked stays with the message: its decision will say so.
-        asked = self.state.in_flight
-        if asked is not None and asked.sequence != kept:
-            asked = None
+        before = self.state.in_flight
+        if before is not None and before.sequence != kept:
+            before = None
         self.evolve(
             in_flight=InFlight(
                 sequence=kept,
@@ -310,8 +314,8 @@ class Turn:
                 phase="parked",
                 definitions=rules.digest if rules else "none",
                 review_deadline_ms=deadline_ms,
-                tokens_in=0 if asked is None else asked.tokens_in,
-                tokens_out=0 if asked is None else asked.tokens_out,
+                tokens_in=0 if before is None else before.tokens_in,
+                tokens_out=0 if before is None else before.tokens_out,
             )
         )
         self.emit(
@@ -323,6 +327,8 @@ class Turn:
                     reason=reason[:1000],
                     deadline=from_epoch_ms(deadline_ms),
                     opened_at=from_epoch_ms(self.now_ms),
+                    definitions_digest=asked.get("definitions", rules.digest if rules else None),
+                    **_said(asked),
                 )
             )
         )
@@ -341,6 +347,12 @@ class Turn:
 
 def _gravity(status: str | None) -> int:
     return 0 if status is None else _GRAVITY.get(status, _GRAVEST)
+
+
+def _said(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a decision's facts what a model was asked and said."""
+    found = {name: facts[name] for name in SAID if facts.get(name) is not None}
+    return {**found, "answer": found["answer"][:MAX_ANSWER_CHARS]} if "answer" in found else found
 
 
 def _listed(candidates: Weighed | None, chosen: str | None = None) -> dict[str, Any]:

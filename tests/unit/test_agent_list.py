@@ -78,6 +78,23 @@ def test_folder_is_loaded_as_the_stack_loads_it() -> None:
             "agents:\n- {name: one, description: x, color: red}\n",
             "agents.0.color is not a field",
         ),
+        (
+            "agents:\n- {name: one, descriptoin: x}\n",
+            "agents.0.description is missing",
+        ),
+        (
+            "agents:\n- {name: one, description: x, example: [y]}\n",
+            "agents.yaml:2:31: agents.0.example is not a field of a definition; did you mean 'examples'?",
+        ),
+        (
+            "agents:\n- {name: one, description: x, examples: }\n",
+            "a list is needed, got nothing; write `[…]`, or lines that begin with `- `, or leave the key out",
+        ),
+        (
+            "calibration: {semantic: {non_below: 1}}\nagents:\n- {name: one, description: x}\n",
+            "did you mean 'none_below'?",
+        ),
+        ("- name: one\n  description: x\n", "a mapping is needed, got a list"),
     ],
 )
 def test_mistake_in_a_list_is_named_with_its_place(tmp_path, text: str, said: str) -> None:
@@ -86,6 +103,16 @@ def test_mistake_in_a_list_is_named_with_its_place(tmp_path, text: str, said: st
         load_definitions(written(tmp_path, text))
 
     assert said in str(raised.value)
+
+
+def test_agent_with_empty_keys_takes_free_text(tmp_path) -> None:
+    """`input:` with nothing behind it says as much as no `input:`."""
+    text = "agents:\n- {name: one, description: x, input: , output: }\n"
+
+    (one,) = load_definitions(written(tmp_path, text)).agents.values()
+
+    assert one.input.contract.accepts({"text": "hello"})
+    assert not one.input.contract.accepts({"number": 1})
 
 
 def test_policy_file_by_itself_is_answered_with_its_folder() -> None:

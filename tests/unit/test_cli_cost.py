@@ -74,14 +74,16 @@ def test_cost_by_agent_tells_deciding_from_the_agents_own_work(run) -> None:
 
 
 def test_cost_by_model_counts_calls_and_what_the_cache_saved(run) -> None:
-    """A cached answer is a decision without a call."""
+    """A cached answer is a decision without a call; what was left to a person was the model's call all the same."""
     found = cost("--by", "model")["rows"]
 
     assert (found["stub"]["decisions"], found["stub"]["calls"], found["stub"]["cached"]) == (
+        3,
         2,
         1,
-        1,
     )
+    assert found["stub"]["tokens"] == 640
+    assert "(a model, then a person)" not in found
     assert found["(agents' own work)"]["agent_tokens"] == 540
     assert found["(no model asked)"]["calls"] == 0
 
@@ -170,6 +172,19 @@ def test_review_examples_are_printed_before_they_are_anything(run) -> None:
     result = runner.invoke(app, ["review", "examples"])
 
     assert result.stdout == '# nurture\nexamples:\n- "Not now, maybe later"\n'
+
+
+def test_review_examples_for_an_agent_that_is_not_there_is_misuse(run, tmp_path) -> None:
+    """A mistyped name is answered with the names there are, not with silence."""
+    shutil.copy(SDR / "send_email.yaml", tmp_path)
+    shutil.copy(SDR / "fleet.yaml", tmp_path)
+
+    result = runner.invoke(
+        app, ["review", "examples", "--agent", "nurtur", "--into", str(tmp_path)]
+    )
+
+    assert result.exit_code == 2
+    assert "no definition of nurtur there; it defines send_email" in result.stderr
 
 
 SDR = Path(__file__).resolve().parents[2] / "agent_definitions" / "sdr"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.registry import publish
-from signalbox.cli import session
+from signalbox.cli import explain, session
 from signalbox.cli.main import app
+from signalbox.contracts.decision import Decision
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import FleetPolicy
 from tests.support.fleets import agent, message
@@ -42,6 +44,20 @@ def run(monkeypatch) -> RecordedRun:
     run.wait(2000)
     run.answers(run.tasks.popitem()[1], {"lead": 1, "report": 2}, id="m-2", tokensused=100)
     run.model_says("ada", "outreach")
+    monkeypatch.setattr(session, "open_broker", lambda _: run.broker)
+    return run
+
+
+@pytest.fixture
+def parked(monkeypatch) -> RecordedRun:
+    """A lead of which the model was too unsure, so that it waits for a person."""
+    policy = {"name": "test", "budgets": BUDGETS, "review": {"below_confidence": 0.6}}
+    active = fleet()
+    run = RecordedRun(active.with_policies({"test": FleetPolicy.model_validate(policy)}))
+    for name in active.agents:
+        run.broker.create_topic(f"agent_tasks_{name}", 1)
+    run.send(message("m-1", {"lead": 1, "report": 2}, conversation="ada"))
+    run.model_says("ada", "nurture", confidence=0.35)
     monkeypatch.setattr(session, "open_broker", lambda _: run.broker)
     return run
 
@@ -120,3 +136,50 @@ def test_explain_tells_a_person_the_counterfactual(run) -> None:
     assert "research: report: not expected" in text
     assert "left         5 hops, 580 tokens" in text
     assert "its digest is the recorded one" in text
+
+
+def test_explain_of_what_waits_for_a_person_shows_the_question_and_the_answer(parked) -> None:
+    """A model was asked, so prompt and answer are there, and how much surer it had to be."""
+    value = json.loads(runner.invoke(app, ["explain", "m-1", "--json"]).stdout)
+    text = runner.invoke(app, ["explain", "m-1"]).stdout
+
+    (found,) = value["details"]
+    assert (found["slot"], found["prompt"]["verified"]) == ("review", True)
+    assert found["budget_left"]["tokens"] == 1000 - 320
+    assert found["counterfactual"]["alternatives"][0] == {
+        "agent": "nurture",
+        "lacks": "score",
+        "fields": [],
+        "score_gap": 0.25,
+    }
+    assert json.loads(value["reviews"][0]["answer"])["agent"] == "nurture"
+    assert "nurture needed 0.25 more confidence" in text
+    assert "## outreach" in text
+
+
+def test_explain_of_a_persons_decision_keeps_what_the_model_said_before(parked) -> None:
+    """Both are shown: the decision by a person, and the question that led to it."""
+    parked.resolves("ada", "m-1", "outreach")
+
+    value = json.loads(runner.invoke(app, ["explain", "m-1", "--json"]).stdout)
+    text = runner.invoke(app, ["explain", "m-1"]).stdout
+
+    assert [one["slot"] for one in value["details"]] == ["route", "review"]
+    assert value["details"][0]["counterfactual"]["summary"] == "a person decided"
+    assert text.index("human: a person decided") < text.index('"agent":"nurture"')
+
+
+def test_explain_names_the_calibration_and_the_shortlist(run, monkeypatch) -> None:
+    """By what a scorer decided, and of whom a reading model was asked: both stand in the record."""
+    facts = explain.read_facts(session.load_settings(), run.broker)
+    for fact in facts:
+        if isinstance(fact.body, Decision) and fact.body.message_id == "m-2":
+            more = {"calibration": "fitted:90:abc", "shortlist": ("outreach", "nurture")}
+            changed = replace(fact, body=fact.body.model_copy(update=more))
+            facts = tuple(changed if one is fact else one for one in facts)
+    monkeypatch.setattr(explain, "read_facts", lambda *_: facts)
+
+    text = runner.invoke(app, ["explain", "m-2"]).stdout
+
+    assert "calibration  fitted:90:abc" in text
+    assert "asked of the 2 nearest: outreach, nurture" in text

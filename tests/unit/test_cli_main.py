@@ -127,3 +127,42 @@ def test_config_show_masks_secrets(monkeypatch):
 
         assert "hunter2" not in result.output
         assert "****" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["explain", "m-1"], ["trace", "ada"], ["cost"], ["review", "labels"], ["dlq", "list"]],
+)
+def test_command_without_a_broker_says_how_to_get_one(monkeypatch, command):
+    """Who only reads learns the address, the reason and the next step, as who changes something does."""
+    monkeypatch.setenv("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("connectors.topic_admin.complaint", lambda *_, **__: "nobody listens")
+
+    result = runner.invoke(app, command)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no broker answers at 127.0.0.1:1 (nobody listens)" in result.stderr
+    assert "signalbox up" in result.stderr
+
+
+def test_commands_that_compare_texts_do_so_on_one_thread():
+    """Set before numpy is imported, and only where nobody chose another number."""
+    code = (
+        "import os, sys, signalbox.cli.main as m\n"
+        "try: m.app(['eval', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+
+    def threads(**environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**environment, "PATH": ""},
+        )
+        return done.stderr.strip()
+
+    assert threads() == "1"
+    assert threads(OPENBLAS_NUM_THREADS="3") == "3"

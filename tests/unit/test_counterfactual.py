@@ -138,3 +138,16 @@ def test_explicit_target_is_told_as_what_decided() -> None:
     found = counterfactual(world.decisions[0], None)
 
     assert (found.alternatives, "target" in found.summary) == ((), True)
+
+
+@pytest.mark.parametrize(("path", "words"), [("workflow", "step"), ("subscription", "hears it")])
+def test_nobody_competes_for_a_step_or_a_subscription(path: str, words: str) -> None:
+    """Such a decision weighs nobody, and says so instead of leaving the reader to wonder."""
+    decision, _ = decided({"lead": 1})
+
+    found = counterfactual(
+        decision.model_copy(update={"path": path}), FleetPolicy.model_validate(POLICY)
+    )
+
+    assert words in found.summary
+    assert found.alternatives == ()

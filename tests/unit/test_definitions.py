@@ -53,8 +53,15 @@ def test_definition_loads_with_its_defaults(tmp_path):
     ("old", "new", "line", "column", "words"),
     [
         ("timeout_seconds: 30", "timeout_seconds: -5", 12, 20, "greater than 0"),
-        ("timeout_seconds: 30", "timeout: 30", 12, 12, "not a field"),
-        ("name: writer", "name: ../etc", 1, 7, "pattern"),
+        ("timeout_seconds: 30", "timeout: 30", 12, 12, "did you mean 'timeout_seconds'?"),
+        ("limits:", "colour: 30\nlimits:", 11, 9, "its fields are name, description, input"),
+        ("limits:\n  timeout_seconds: 30", "limits: 30", 11, 9, "got a number; its fields are"),
+        ("limits:", "handoffs: x\nlimits:", 11, 11, "a list is needed, got a text"),
+        ("name: writer", "name: ../etc", 1, 7, "small letters"),
+        ("name: writer", "name: Text-Writer", 1, 7, "like text_writer"),
+        ("text.written", "Written", 7, 9, "like lead.scored"),
+        ("type: object", "type: objekt", 5, 18, "type is one of object, array"),
+        ("required: [brief]", "pattern: 'a(b'", 5, 35, "unterminated subpattern at position 1"),
         ("name: writer", "name: orchestrator", 1, 7, "reserved"),
         ("description: Writes a text from a brief.\n", "", 1, 1, "description is missing"),
         ("text.written", "task.failed", 7, 9, "type of the engine"),
@@ -81,6 +88,17 @@ def test_definition_alias_bomb_is_refused_before_it_is_built(tmp_path):
     )
 
     assert "aliases" in str(refused(tmp_path, bomb))
+
+
+def test_fleet_that_is_not_there_or_a_file_is_said_so(tmp_path):
+    """A mistyped folder is not a folder without fleet.yaml."""
+    file = tmp_path / "agents.yaml"
+    file.write_text("agents: []\n")
+
+    with pytest.raises(DefinitionError, match="no such folder"):
+        load_fleet(tmp_path / "nowhere")
+    with pytest.raises(DefinitionError, match="a file, and no fleet's folder"):
+        load_fleet(file)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"- 1\n", b"x" * 300_000])

@@ -75,6 +75,27 @@ async def test_equal_questions_are_asked_once() -> None:
     assert [result.prediction.path for result in results] == ["model", "cache", "model"]
 
 
+async def test_index_of_agents_is_built_before_a_decision_is_timed() -> None:
+    """Where the model prepares a set of agents, that is asked for once, is no row's call, and is in no row's time."""
+    clock = 0.0
+    asked: list[str | None] = []
+
+    async def answer(request: ChatRequest) -> dict[str, object]:
+        nonlocal clock
+        clock += 100.0 if not asked else 0.5
+        asked.append(request.cache_key)
+        return LEFT
+
+    evaluation = Evaluation(
+        RULES, ScriptedChatModel(answer), at_once=1, prepares=True, clock=lambda: clock
+    )
+    results = await evaluation.run(rows("x", "y"), ignore)
+
+    assert [key is None for key in asked] == [True, False, False]
+    assert [result.prediction.model_calls for result in results] == [1, 1]
+    assert [result.prediction.decision_ms for result in results] == [500.0, 500.0]
+
+
 async def test_failed_call_is_tried_again_when_the_server_wishes() -> None:
     """The retry and its waiting are the reducer's; waiting is no part of a decision's time."""
     waited: list[float] = []

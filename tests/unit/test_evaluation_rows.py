@@ -32,6 +32,17 @@ def test_row_may_allow_several_answers_and_name_its_sender() -> None:
     assert (row.id, row.expected, row.sender) == (7, ("travel", "NONE"), "banking")
 
 
+def test_row_without_an_id_has_its_lines_number() -> None:
+    """Predictions can be joined all the same; a number that another row has as its id is refused."""
+    first, second = read(
+        {"text": "x", "expected": "NONE"}, {"id": "b", "text": "y", "expected": "NONE"}
+    )
+
+    assert (first.id, second.id) == (1, "b")
+    with pytest.raises(UsageError, match="id 2 is also on line 1"):
+        read({"id": 2, "text": "x", "expected": "NONE"}, {"text": "y", "expected": "NONE"})
+
+
 def test_blank_lines_are_skipped_and_counted() -> None:
     """Line numbers are those of the file."""
     (row,) = read("", {"id": "a", "text": "x", "expected": "NONE"}, "  ")
@@ -44,7 +55,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
     [
         ("{", "not JSON"),
         ("[1]", "a JSON object is needed, got [1]"),
-        ({"text": "x", "expected": "NONE"}, "id must be a string or a whole number, got nothing"),
+        ({"id": None, "text": "x", "expected": "NONE"}, "id must be a string or a whole number"),
         ({"id": True, "text": "x", "expected": "NONE"}, "id must be"),
         ({"id": "a", "expected": "NONE"}, "either text (a string) or data (an object)"),
         ({"id": "a", "text": "x", "data": {}, "expected": "NONE"}, "got both"),

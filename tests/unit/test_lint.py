@@ -217,6 +217,24 @@ def test_contracts_told_apart_by_a_constant_do_not_overlap(folder):
     assert found(folder) == []
 
 
+@pytest.mark.parametrize(
+    "takes", [{}, {"type": "object"}, {"properties": {"t": {"type": "string"}}}]
+)
+def test_contract_that_takes_anything_beside_others_is_a_warning(folder, takes):
+    """It makes every message a question; alone in a fleet, or as a listener, it takes nothing from anybody."""
+    write_agent(folder, "sponge", takes, keys("text"), examples=["One.", "Two.", "Three."])
+    (finding,) = (one for one in found(folder) if one.rule == "catch-all")
+    assert (finding.path.name, finding.level) == ("sponge.yaml", "warning")
+
+    (folder / "last.yaml").rename(folder / "last.txt")
+    assert "catch-all" not in rules(folder)
+
+    (folder / "last.txt").rename(folder / "last.yaml")
+    heard = {"role": "listener", "filters": [{"event_type": "*"}]}
+    write_agent(folder, "sponge", takes, keys("text"), subscribe=heard)
+    assert "catch-all" not in rules(folder)
+
+
 def test_thin_description_is_a_warning(folder):
     """The name again and filler words are nothing to route by."""
     write_agent(folder, "first", keys("brief"), keys("text"), description="Does the first thing.")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.decision import NONE
+from signalbox.routing.prompt import prompt_digest
 from signalbox.routing.rules import EnginePolicy, Rulebook
 from signalbox.routing.simulation import Simulation
 from tests.support.fleets import agent, message, reply, rulebook
@@ -473,6 +476,38 @@ class TestReview:
         assert [(d.agent, d.path) for d in world.decisions] == [("right", "human")]
         assert [d.agent for d in world.dispatches] == ["right"]
         assert not world.pending
+
+    @pytest.mark.parametrize(
+        ("policy", "text", "told"),
+        [
+            ({"below_confidence": 0.5}, '{"agent":"left","reason":"r","confidence":0.4}', 0.4),
+            ({"on_none": True}, '{"agent":"NONE","reason":"r","confidence":0.8}', 0.8),
+            ({}, "left, I think", None),
+        ],
+    )
+    def test_review_says_what_a_model_was_asked_said_and_cost(self, policy, text, told):
+        """Whoever decides, or asks later why, has the model's part: unsure, NONE, or an answer nobody can use."""
+        world = Simulation(rulebook(*_twins(), policy={"review": policy}))
+        world.send(message("m-1", {"x": 1}))
+        first = world.questions["c-1"].request
+        while world.questions:
+            world.answer("c-1", ChatAnswer(text=text, model="stub", tokens_in=20, tokens_out=3))
+
+        (review,) = world.reviews
+        assert (review.model, review.answer, review.confidence) == ("stub", text, told)
+        assert review.prompt_digest == prompt_digest(first)
+        assert review.definitions_digest == world.rulebook.current.digest
+        calls = 1 if told is not None else 2
+        assert (review.tokens_in, review.tokens_out) == (20 * calls, 3 * calls)
+
+    def test_review_without_a_model_names_the_definitions_alone(self):
+        """Where contracts let nobody act there was no model to quote."""
+        world = Simulation(rulebook(WRITER, policy={"review": {"on_none": True}}))
+        world.send(message("m-1", {"other": 1}))
+
+        (review,) = world.reviews
+        assert review.definitions_digest == world.rulebook.current.digest
+        assert (review.model, review.answer, review.prompt_digest) == (None, None, None)
 
     def test_nobody_decides_before_the_deadline_is_none(self):
         """A parked message does not wait for ever."""

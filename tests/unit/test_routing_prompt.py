@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from signalbox.contracts.chat import ChatRequest
+from signalbox.contracts.decision import NONE
 from signalbox.routing import prompt
 from signalbox.routing.rules import Rulebook
 from tests.support.fleets import agent, message, rulebook
@@ -44,3 +45,12 @@ def test_another_version_of_the_definitions_is_another_question() -> None:
     assert "Does this." not in after.system
     assert before.choices["left"][0] == "Does this."
     assert after.choices["left"][0] == "Does that."
+
+
+def test_prompt_says_none_as_the_answer_must_write_it() -> None:
+    """What the rules call NONE is the word that the answer's enum has; "None" would be no answer."""
+    asked = ask(fleet_of("Does this."), "x")
+
+    assert asked.schema["properties"]["agent"]["enum"][-1] == NONE
+    assert asked.system.count(NONE) == 3
+    assert "None" not in asked.system
