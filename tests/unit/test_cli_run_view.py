@@ -23,7 +23,7 @@ from signalbox.cli.run_shape import shape_of
 from signalbox.cli.run_slots import slot_of
 from signalbox.cli.run_view import run_lines
 from signalbox.cli.trace import lines_of, runs_json
-from signalbox.cli.trace_view import trace_of
+from signalbox.cli.trace_view import timeline, trace_of
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.ids import approval_token
 from signalbox.definitions.workflow import WorkflowDefinition
@@ -510,6 +510,16 @@ def test_trace_lines_draw_the_run_and_leave_its_records_out_of_the_timeline() ->
     after = lines[lines.index("    +0 ms  ● work.asked         from cli") :]
     assert not [line for line in after if "by workflow" in line or "waits for a person" in line]
     assert sum("by human" in line for line in after) == 1
+
+
+def test_trace_timeline_tells_each_task_of_an_agent_at_its_own_time() -> None:
+    """An agent that undoes three times has three tasks of one message, each with its hop."""
+    found = trace_of("c", facts(saga()))
+    assert found is not None
+    lines = [one.text for one in timeline(found)]
+
+    times = [line.split("└─")[0].strip() for line in lines if "└─ undo" in line]
+    assert times == ["+3.52 s", "+6.00 s", "+6.91 s"]
 
 
 def test_trace_command_draws_by_the_definition_on_the_registry(
