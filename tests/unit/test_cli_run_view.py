@@ -386,28 +386,35 @@ def planned(told: Story, slot: str, reason: str, at: int) -> Fact:
 
 def test_run_with_a_plan_draws_its_tasks_below_the_planning_step() -> None:
     """A record says that the plan was accepted, the agent's answer has the tasks; what comes after the plan comes after them."""
-    told = begun(workflow(step("plan"), step("sum", "plan", by="bob")))
-    tasks = [
-        {"id": "t1", "agent": "ann", "description": "x", "needs": []},
-        {"id": "t2", "agent": "cyd", "description": "y", "needs": ["t1"]},
-    ]
-    told.answers("ann", {"tasks": tasks}, at=100)
-    seen = (*facts(told), planned(told, "plan:plan", "2 tasks: t1 ann; t2 cyd after t1", 104))
-    definition = workflow(step("plan"), step("sum", "plan", by="bob"))
-    (found,) = runs_of("c", seen)
-    shape = shape_of(found, definition)
+    plan = {"agents": ["bob", "cyd"], "rounds": 1}
+    definition = workflow(step("plan", plan=plan), step("sum", "plan", by="judge"))
+    told = begun(definition)
+    for number, who in enumerate(("nobody", "bob")):
+        tasks = [
+            {"id": "t1", "agent": who, "description": "x", "needs": []},
+            {"id": "t2", "agent": "cyd", "description": "y", "needs": []},
+            {"id": "t3", "agent": "bob", "description": "z", "needs": ["t1", "t2"]},
+        ]
+        told.answers("ann", {"tasks": tasks}, at=300 + 600 * number)
+    told.answers("bob", {"ok": 1}, at=1400)
 
-    assert shape.needs == {
-        "plan": (),
-        "sum": ("plan", "plan_t1", "plan_t2"),
-        "plan_t1": ("plan",),
-        "plan_t2": ("plan", "plan_t1"),
-    }
-    lines = [one.text for one in run_lines(found, shape, start_ms=T0, now_ms=T0 + 200, width=80)]
-    assert "2 tasks: t1 ann; t2 cyd after t1" in "\n".join(lines)
-    assert [line.split()[1:4] for line in lines if "plan_t" in line and "also" not in line] == [
-        ["└─►", "plan_t1", "ann"],
-        ["└─►", "plan_t2", "cyd"],
+    assert drawn(told, definition, now=2000) == [
+        "workflow work: running since 2.00 s, started by m-1",
+        "  step               agent    start    took           █ work",
+        "  ✓ plan             ann      +4 ms  896 ms  done     ████████████",
+        "    │                the plan of ann is refused: task t1: agent is 'nobody';",
+        "    │                choose one of bob, cyd",
+        "    │                3 tasks: t1 bob; t2 cyd; t3 bob after t1, t2",
+        "  ✓ ├─► plan_t1      bob    +905 ms  495 ms  done                ████████",
+        "  ▶ └─► plan_t2      cyd    +905 ms          running             ███████████████",
+        "        │            cyd is to answer in 14 min 58 s",
+        "  ·     └─► plan_t3  bob                     waits",
+        "            │        also after plan_t1",
+        "  ·         └─► sum  judge                   waits",
+    ]
+    assert drawn(told, None, now=2000)[-2:] == [
+        "  ·     └─► plan_t3  bob                     waits",
+        "                     also after plan_t1",
     ]
 
 
