@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
@@ -12,6 +12,7 @@ from signalbox.cli.moments import duration, until
 from signalbox.cli.run_bar import Span, spans_of
 from signalbox.cli.run_seen import Asked, Given, RunSeen, StepSeen, Undoing
 from signalbox.cli.run_shape import Shape
+from signalbox.workflows.graph import Needs, before
 
 MAX_CHARS: Final = 300
 
@@ -57,7 +58,8 @@ def step_rows(run: RunSeen, shape: Shape, now_ms: int) -> Iterator[Row]:
         rail = line.prefix.replace("├─► ", "│   ").replace("└─► ", "    ")
         step = run.steps.get(line.step) or StepSeen(line.step, 0)
         mark, style = _MARKS[run.status_of(step)]
-        also = (f"also after {', '.join(line.also)}",) if line.also else ()
+        others = _not_before_others(line.also, shape.needs, line.step)
+        also = (f"also after {', '.join(others)}",) if others else ()
         yield Row(
             tree=line.prefix + line.step,
             rail=f"{rail}│" if has_below else rail,
@@ -71,6 +73,14 @@ def step_rows(run: RunSeen, shape: Shape, now_ms: int) -> Iterator[Row]:
             spans=tuple(spans_of(step.work, now_ms, judged=step.judged, asked=step.asked)),
             notes=(*also, *_step_notes(step, now_ms)),
         )
+
+
+def _not_before_others(also: Sequence[str], needs: Needs, step: str) -> list[str]:
+    """Return those of `also` that do not follow from what the step needs besides: a plan's tasks all come after the plan."""
+    if not also:
+        return []
+    earlier = set().union(*(before(needs, one) for one in needs[step]))
+    return [one for one in also if one not in earlier]
 
 
 def undoing_rows(run: RunSeen, now_ms: int) -> Iterator[Row]:

@@ -212,6 +212,17 @@ def test_question_of_a_run_that_stopped_is_not_open_any_more(
     assert "its workflow has stopped" in called("approve", "order-1").stderr
 
 
+def test_question_of_a_conversation_that_is_over_says_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another step failed before anybody answered: the outcome's status, not only that the run stopped."""
+    story = begun(monkeypatch, workflow(step("charge", approve=ASK), step("b", by="cyd")))
+    start(story)
+    story.fails("cyd", "no", at=300)
+
+    assert "the conversation ended as failed" in called("approve", tokens(story)[0]).stderr
+
+
 def test_answer_that_the_engine_finds_late_is_told_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

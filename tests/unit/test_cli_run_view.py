@@ -23,7 +23,7 @@ from signalbox.cli.run_shape import shape_of
 from signalbox.cli.run_slots import slot_of
 from signalbox.cli.run_view import run_lines
 from signalbox.cli.trace import lines_of, runs_json
-from signalbox.cli.trace_view import trace_of
+from signalbox.cli.trace_view import timeline, trace_of
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.ids import approval_token
 from signalbox.definitions.workflow import WorkflowDefinition
@@ -386,28 +386,35 @@ def planned(told: Story, slot: str, reason: str, at: int) -> Fact:
 
 def test_run_with_a_plan_draws_its_tasks_below_the_planning_step() -> None:
     """A record says that the plan was accepted, the agent's answer has the tasks; what comes after the plan comes after them."""
-    told = begun(workflow(step("plan"), step("sum", "plan", by="bob")))
-    tasks = [
-        {"id": "t1", "agent": "ann", "description": "x", "needs": []},
-        {"id": "t2", "agent": "cyd", "description": "y", "needs": ["t1"]},
-    ]
-    told.answers("ann", {"tasks": tasks}, at=100)
-    seen = (*facts(told), planned(told, "plan:plan", "2 tasks: t1 ann; t2 cyd after t1", 104))
-    definition = workflow(step("plan"), step("sum", "plan", by="bob"))
-    (found,) = runs_of("c", seen)
-    shape = shape_of(found, definition)
+    plan = {"agents": ["bob", "cyd"], "rounds": 1}
+    definition = workflow(step("plan", plan=plan), step("sum", "plan", by="judge"))
+    told = begun(definition)
+    for number, who in enumerate(("nobody", "bob")):
+        tasks = [
+            {"id": "t1", "agent": who, "description": "x", "needs": []},
+            {"id": "t2", "agent": "cyd", "description": "y", "needs": []},
+            {"id": "t3", "agent": "bob", "description": "z", "needs": ["t1", "t2"]},
+        ]
+        told.answers("ann", {"tasks": tasks}, at=300 + 600 * number)
+    told.answers("bob", {"ok": 1}, at=1400)
 
-    assert shape.needs == {
-        "plan": (),
-        "sum": ("plan", "plan_t1", "plan_t2"),
-        "plan_t1": ("plan",),
-        "plan_t2": ("plan", "plan_t1"),
-    }
-    lines = [one.text for one in run_lines(found, shape, start_ms=T0, now_ms=T0 + 200, width=80)]
-    assert "2 tasks: t1 ann; t2 cyd after t1" in "\n".join(lines)
-    assert [line.split()[1:4] for line in lines if "plan_t" in line and "also" not in line] == [
-        ["└─►", "plan_t1", "ann"],
-        ["└─►", "plan_t2", "cyd"],
+    assert drawn(told, definition, now=2000) == [
+        "workflow work: running since 2.00 s, started by m-1",
+        "  step               agent    start    took           █ work",
+        "  ✓ plan             ann      +4 ms  896 ms  done     ████████████",
+        "    │                the plan of ann is refused: task t1: agent is 'nobody';",
+        "    │                choose one of bob, cyd",
+        "    │                3 tasks: t1 bob; t2 cyd; t3 bob after t1, t2",
+        "  ✓ ├─► plan_t1      bob    +905 ms  495 ms  done                ████████",
+        "  ▶ └─► plan_t2      cyd    +905 ms          running             ███████████████",
+        "        │            cyd is to answer in 14 min 58 s",
+        "  ·     └─► plan_t3  bob                     waits",
+        "            │        also after plan_t1",
+        "  ·         └─► sum  judge                   waits",
+    ]
+    assert drawn(told, None, now=2000)[-2:] == [
+        "  ·     └─► plan_t3  bob                     waits",
+        "                     also after plan_t1",
     ]
 
 
@@ -510,6 +517,16 @@ def test_trace_lines_draw_the_run_and_leave_its_records_out_of_the_timeline() ->
     after = lines[lines.index("    +0 ms  ● work.asked         from cli") :]
     assert not [line for line in after if "by workflow" in line or "waits for a person" in line]
     assert sum("by human" in line for line in after) == 1
+
+
+def test_trace_timeline_tells_each_task_of_an_agent_at_its_own_time() -> None:
+    """An agent that undoes three times has three tasks of one message, each with its hop."""
+    found = trace_of("c", facts(saga()))
+    assert found is not None
+    lines = [one.text for one in timeline(found)]
+
+    times = [line.split("└─")[0].strip() for line in lines if "└─ undo" in line]
+    assert times == ["+3.52 s", "+6.00 s", "+6.91 s"]
 
 
 def test_trace_command_draws_by_the_definition_on_the_registry(
