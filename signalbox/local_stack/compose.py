@@ -39,6 +39,7 @@ PASSED_ON: Final = (
     "EMBEDDER__MAX_TOKENS",
     "ROUTING__POLICY",
     "ROUTING__MAX_WAITING",
+    "ROUTING__SILENT_AFTER_SECONDS",
 )
 """What every service of ours takes from the person's environment where it is set there, and only then."""
 
