@@ -114,7 +114,7 @@ def summary(progress: Progress, around: Surroundings, *, seconds: float) -> Iter
         "bold",
     )
     if progress.reviews:
-        yield Line(f"{progress.reviews} wait for a person (agent_review)", "yellow")
+        yield Line(f"{progress.reviews} wait for a person: signalbox approvals list", "yellow")
     elif still:
         yield Line(
             f"{still} did not end; look at: signalbox status, signalbox trace CONVERSATION", "red"

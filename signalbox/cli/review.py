@@ -88,9 +88,7 @@ def _choices() -> tuple[Choice, ...]:
             f"{gone} more were decided, but their messages are no longer on agent_messages"
         )
     if not found:
-        session.note(
-            "no person decided a review yet; `signalbox sql ask waiting_in_review` lists open ones"
-        )
+        session.note("no person decided a review yet; `signalbox approvals list` shows open ones")
         raise typer.Exit(1)
     return found
 

@@ -24,12 +24,11 @@ def spans_of(
         yield one.at_ms, _end(one.ended_ms, now_ms), JUDGED
     for one in work:
         end = _end(one.ended_ms, now_ms)
-        if one.worked_ms is None:
-            yield one.at_ms, end, AT_WORK
-        else:
-            taken_up = max(one.at_ms, end - one.worked_ms)
-            yield one.at_ms, taken_up, QUEUED
-            yield taken_up, end, AT_WORK
+        taken_up = one.taken_ms if one.worked_ms is None else end - one.worked_ms
+        begin = min(end, max(one.at_ms, taken_up or one.at_ms))
+        if begin > one.at_ms:
+            yield one.at_ms, begin, QUEUED
+        yield begin, end, AT_WORK
 
 
 def bar(spans: Iterable[Span], *, from_ms: int, to_ms: int, width: int) -> str:
@@ -37,8 +36,6 @@ def bar(spans: Iterable[Span], *, from_ms: int, to_ms: int, width: int) -> str:
     cells = [" "] * width
     whole = max(1, to_ms - from_ms)
     for begin, end, char in spans:
-        if end <= begin and char == QUEUED:
-            continue
         first = min(width - 1, max(0, (begin - from_ms) * width // whole))
         last = min(width, max(first + 1, -((from_ms - end) * width // whole)))
         cells[first:last] = char * (last - first)

@@ -59,6 +59,7 @@ class _Fold:
         self._tasks: dict[str, tuple[int, Envelope]] = {}
         self._answers: dict[str, tuple[int, Envelope]] = {}
         self._lives: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
         self._run_of_task: dict[str, str] = {}
         refused = {f.body.message_id for f in facts if isinstance(f.body, DeadLetter)}
         for fact in facts:
@@ -92,6 +93,8 @@ class _Fold:
                 return
             if message.type == TASK_STATUS:
                 self._lives[task_id] = max(fact.at_ms, self._lives.get(task_id, 0))
+                if message.data.get("state") == "assigned":
+                    self._taken[task_id] = fact.at_ms
             else:
                 self._answers.setdefault(task_id, (fact.at_ms, message))
 
@@ -128,7 +131,7 @@ class _Fold:
         task_id = dispatch_id(decision.message_id, slot.text)
         self._run_of_task[task_id] = run.start_id
         written_ms, task = self._tasks.get(task_id, (at_ms, None))
-        given = Given(slot, decision.agent, place, written_ms)
+        given = Given(slot, decision.agent, place, written_ms, taken_ms=self._taken.get(task_id))
         if task is not None and task.deadline is not None:
             given.due_ms = to_epoch_ms(task.deadline)
             if task_id in self._lives:
@@ -217,6 +220,8 @@ def _answered(given: Given, at_ms: int, answer: Envelope) -> None:
     given.ended_ms = max(at_ms, given.at_ms)
     given.ending = _ENDINGS.get(answer.type, "answered")  # type: ignore[assignment]
     given.worked_ms = answer.processingms
+    if given.worked_ms is None and given.taken_ms is not None:
+        given.worked_ms = max(0, given.ended_ms - given.taken_ms)
     given.answer = answer.data
     names = ("comment",) if given.ending == "answered" else ("detail", "reason")
     given.detail = next((str(answer.data[one]) for one in names if answer.data.get(one)), "")

@@ -179,11 +179,12 @@ def _ending(one: Given) -> str:
 
 
 def _open(one: Given, now_ms: int) -> str:
+    taken = "" if one.taken_ms is None else f", took it up {until(one.taken_ms - 1, now_ms)}"
     if one.due_ms is None:
-        return f"{one.agent} has it for {duration(max(0, now_ms - one.at_ms))}"
+        return f"{one.agent} has it for {duration(max(0, now_ms - one.at_ms))}{taken}"
     if one.due_ms < now_ms:
-        return f"stuck: {one.agent} was to answer {until(one.due_ms, now_ms)}"
-    return f"{one.agent} is to answer {until(one.due_ms, now_ms)}"
+        return f"stuck: {one.agent} was to answer {until(one.due_ms, now_ms)}{taken}"
+    return f"{one.agent} is to answer {until(one.due_ms, now_ms)}{taken}"
 
 
 def _judgement(one: Given, now_ms: int) -> str:

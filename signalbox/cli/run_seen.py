@@ -27,9 +27,10 @@ class Given:
         place: the place of its record among those of the conversation.
         at_ms: when it was written.
         due_ms: when its agent's silence is over, moved by every sign of life; None where the task's record is not there.
+        taken_ms: when its agent said that it took it up, where it says so.
         ended_ms: when it was answered, or when the run went on without an answer; None while it is open.
         ending: `silent` is a run that went on without an answer.
-        worked_ms: how long the handler took, where the answer says so; before that the task waited for its agent.
+        worked_ms: how long the handler took, where that is known; before that the task waited for its agent.
         detail: what the agent said: why it failed or escalated, or of a judge its comment.
         answer: the data of the answer.
     """
@@ -39,6 +40,7 @@ class Given:
     place: int
     at_ms: int
     due_ms: int | None = None
+    taken_ms: int | None = None
     ended_ms: int | None = None
     ending: Ending = "open"
     worked_ms: int | None = None
