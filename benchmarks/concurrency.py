@@ -1,7 +1,8 @@
 """Whether the model is kept busy: mean calls in flight over rate × mean latency is 1 when no call is ever held back.
 
 Mean 1 s, sigma 1, lognormal. Calls in flight are what the model itself counts, in a window after the longest calls of the
-start are in flight, too. The reference is PyFlink's own asynchronous operator at the lower rate.
+start are in flight, too. The references are asked on the same stub: PyFlink's own asynchronous operator at both rates,
+ML_PREDICT and a plain loop of 64 threads at the lower one, which neither reaches.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ SIGMA: Final = 1.0
 SECONDS: Final = 60
 SETTLED_SECONDS: Final = 20
 MAX_IN_FLIGHT: Final = 4096
+REFERENCES: Final = {
+    "plain_loop": ("plain loop", RATES[:1]),
+    "ml_predict": ("ML_PREDICT", RATES[:1]),
+    "async_datastream": ("AsyncDataStream", RATES),
+}
+"""Name → what it is called here, and the rates it is offered."""
 
 
 def measure(lab: Lab) -> Result:
-    """Ours at each rate, then the reference."""
+    """Ours at each rate, then the references."""
     result = Result("Calls in flight over rate × mean latency")
     for rate in RATES:
         _ours(lab, result, rate)
-    _reference(lab, result)
+    for name, (label, rates) in REFERENCES.items():
+        for rate in rates:
+            _reference(lab, result, name, label, rate)
     return result
 
 
@@ -46,11 +55,11 @@ def _ours(lab: Lab, result: Result, rate: float) -> None:
     _add(result, f"signalbox at {rate:g}/s", window, fed["rate"], aim=0.98)
 
 
-def _reference(lab: Lab, result: Result) -> None:
-    rate = RATES[0]
+def _reference(lab: Lab, result: Result, name: str, label: str, rate: float) -> None:
+    more = [] if name == "plain_loop" else ["--capacity", str(MAX_IN_FLIGHT)]
     with (
         stub_model(math.exp(-SIGMA * SIGMA / 2), SIGMA) as url,
-        reference(lab, "async_datastream", url) as player,
+        reference(lab, name, url, run=f"-{rate:g}", more=more) as player,
     ):
         lab.feed(player.topic_in, 200, 20, name="warm").report()
         lab.wait_for_records(player.topics_out[0], 200)
@@ -58,7 +67,7 @@ def _reference(lab: Lab, result: Result) -> None:
         feeder = lab.feed(player.topic_in, int(rate * SECONDS), rate, name="busy")
         window = _window(url)
         feeder.report()
-    _add(result, f"AsyncDataStream at {rate:g}/s", window, rate, aim=None)
+    _add(result, f"{label} at {rate:g}/s", window, rate, aim=None)
 
 
 def _window(url: str) -> dict[str, Any]:

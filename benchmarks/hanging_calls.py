@@ -1,7 +1,8 @@
 """Memory and checkpoints while a model does not answer: calls in flight, calls waiting, and what both cost.
 
 Below the bound of waiting calls nothing is held back; above it each further element waits before it is admitted, which is
-where a checkpoint could come to wait for a model. It must not: the state holds what is in flight.
+where a checkpoint could come to wait for a model. It must not: the state holds what is in flight. Beside it PyFlink's
+AsyncDataStream on the same stub: how many of the calls it begins, and how many checkpoints end while they hang.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Final
 import httpx
 
 from benchmarks.figures import Result, quantile
-from benchmarks.lab import AGENTS, Deployment, Lab, model, stub_model, taker
+from benchmarks.lab import AGENTS, Lab, ask_stub, model, stub_model, taker
+from benchmarks.latency import reference
 
 CALLS: Final = 5000
 BOUND: Final = 1000
@@ -22,12 +24,13 @@ HANGING_SECONDS: Final = 3600.0
 
 
 def measure(lab: Lab) -> Result:
-    """5,000 calls in flight; then few in flight and as many waiting; then more than may wait."""
+    """5,000 calls in flight; then few in flight and as many waiting; then more than may wait; then the reference."""
     result = Result("A model that does not answer")
     _memory(lab, result, "in flight", slots=CALLS * 2, aim=20.0)
     _memory(lab, result, "waiting", slots=10, aim=20.0)
     _checkpoints(lab, result, "below the bound", messages=BOUND // 2, aim=0.3)
     _checkpoints(lab, result, "above the bound", messages=BOUND * 40, aim=2.0)
+    _reference(lab, result)
     return result
 
 
@@ -65,7 +68,7 @@ def _checkpoints(lab: Lab, result: Result, label: str, *, messages: int, aim: fl
         ) as job,
     ):
         feeder = lab.feed(job.messages, messages, RATE, name="hang")
-        durations = _watch(lab, job)
+        durations = _watch(lab, job.job)
         feeder.report()
     result.series[f"checkpoints {label}, s"] = durations
     result.add(f"checkpoints {label}: p99", quantile(durations, 0.99), "s", aim)
@@ -73,11 +76,26 @@ def _checkpoints(lab: Lab, result: Result, label: str, *, messages: int, aim: fl
     result.add(f"checkpoints {label}: how many", len(durations), "")
 
 
-def _watch(lab: Lab, job: Deployment) -> list[float]:
+def _reference(lab: Lab, result: Result) -> None:
+    capacity = ["--capacity", str(CALLS * 2)]
+    with (
+        stub_model(HANGING_SECONDS, 0) as url,
+        reference(lab, "async_datastream", url, more=capacity) as player,
+    ):
+        feeder = lab.feed(player.topic_in, BOUND // 2, RATE, name="hang")
+        durations = _watch(lab, player.job)
+        feeder.report()
+        in_flight = ask_stub(url, "/stats")["in_flight"]
+    label = f"AsyncDataStream, {BOUND // 2} messages"
+    result.add(f"{label}: calls in flight", in_flight, "calls")
+    result.add(f"{label}: checkpoints while they hang", len(durations), "")
+
+
+def _watch(lab: Lab, job: str) -> list[float]:
     """How long each checkpoint of a minute took, in seconds. Flink lists the last ten, so it is asked often."""
     found: dict[int, float] = {}
     started_ms = time.time() * 1000
-    url = f"{lab.cluster.rest_url}/jobs/{job.job}/checkpoints"
+    url = f"{lab.cluster.rest_url}/jobs/{job}/checkpoints"
     for _ in range(WATCH_SECONDS // 5):
         time.sleep(5)
         history: list[dict[str, Any]] = httpx.get(url, trust_env=False).json()["history"]

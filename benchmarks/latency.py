@@ -68,6 +68,8 @@ class Player:
         keys: str = "b",
     ) -> None:
         self._keys = keys
+        self.job = ""
+        """Of a reference that is a Flink job: its id."""
         self.topic_in = topic_in
         self.topics_out = topics_out
         self._decisions = decisions
@@ -184,28 +186,50 @@ def _whole(result: Result, label: str, whole: list[float], stats: dict[str, Any]
 
 
 @contextmanager
-def reference(lab: Lab, name: str, model_url: str) -> Iterator[Player]:
-    """Run one reference between two topics of its own; gives what plays on them."""
-    prefix = f"reference-{name.replace('_', '-')}."
+def reference(
+    lab: Lab, name: str, model_url: str, *, run: str = "", more: Sequence[str] = (), **settings: Any
+) -> Iterator[Player]:
+    """Run one reference between two topics of its own; gives what plays on them.
+
+    Args:
+        lab: where.
+        name: which, of `benchmarks/references`.
+        model_url: the stub's.
+        run: tells several runs of one reference in one lab apart.
+        more: further arguments of the reference.
+        settings: delivery and checkpoints of a job, where they are not the defaults.
+    """
+    prefix = f"reference-{name.replace('_', '-')}{run}."
     lab.broker.create_topics(prefix=prefix)
     topic_in, topic_out = f"{prefix}incoming_leads", f"{prefix}agent_messages"
     servers = lab.broker.bootstrap_servers
     arguments = ["--bootstrap-servers", servers, "--topic-in", topic_in, "--topic-out", topic_out]
-    arguments += ["--model-url", model_url]
+    arguments += ["--model-url", model_url, *more]
     script = ROOT / "benchmarks" / "references" / f"{name}.py"
     player = Player(servers, topic_in, [topic_out])
     if name == "plain_loop":
-        argv = [sys.executable, str(script), *arguments, "--threads", "64"]
-        process = subprocess.Popen(argv)
-        try:
+        with _process([sys.executable, str(script), *arguments, "--threads", "64"]):
             yield player
-        finally:
-            process.terminate()
-            process.wait(30)
     else:
-        job = lab.cluster.run(script, arguments=arguments)
+        own = lab.broker.settings(**settings) if settings else None
+        player.job = lab.cluster.run(script, own, arguments=arguments)
         try:
             yield player
         finally:
-            lab.cluster.rest.cancel(job)
+            lab.cluster.rest.cancel(player.job)
     player.close()
+
+
+@contextmanager
+def _process(argv: Sequence[str]) -> Iterator[None]:
+    process = subprocess.Popen(argv)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            # It ends between two polls, and one call of the last may still be out.
+            process.kill()
+            process.wait()

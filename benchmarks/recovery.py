@@ -1,4 +1,7 @@
-"""How long decisions stop after `kill -9` of the TaskManager under load, and how many model calls are made again."""
+"""How long decisions stop after `kill -9` of the TaskManager under load, and how many model calls are made again.
+
+Beside it, at the same rate: a job that only copies, which is the engine's own recovery, and PyFlink's AsyncDataStream.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ from typing import Final
 
 from benchmarks.figures import Result
 from benchmarks.lab import AGENTS, Lab, ask_stub, model, stub_model, taker
+from benchmarks.latency import reference
 
 RATE: Final = 50.0
 SECONDS: Final = 60
 KILLS: Final = 3
 INTERVAL_MS: Final = 1000
+REFERENCES: Final = ("pass_through", "async_datastream")
 
 
 def measure(lab: Lab) -> Result:
-    """Kill it three times; each time wait for the first decision afterwards."""
+    """Kill it three times; each time wait for the first decision afterwards. Then once under each reference."""
     result = Result("kill -9 of the TaskManager at 50 messages/s")
     count = int(RATE * SECONDS * KILLS)
     with (
@@ -43,12 +48,23 @@ def measure(lab: Lab) -> Result:
     again = (stats["calls"] - count) / KILLS
     allowed = RATE * stats["latency_mean_seconds"] + RATE * (INTERVAL_MS / 1000)
     result.add("model calls made again per kill", again, "calls", round(allowed, 1))
+    for name in REFERENCES:
+        _reference(lab, result, name)
     return result
 
 
-def _gap_seconds(lab: Lab, decisions: str) -> float:
+def _reference(lab: Lab, result: Result, name: str) -> None:
+    with stub_model(0.3, 0.8) as url, reference(lab, name, url) as player:
+        feeder = lab.feed(player.topic_in, int(RATE * SECONDS), RATE, name=name)
+        time.sleep(SECONDS / 3)
+        gap = _gap_seconds(lab, player.topics_out[0])
+        feeder.report()
+    result.add(f"{name}: until records flow again", gap, "s")
+
+
+def _gap_seconds(lab: Lab, topic: str) -> float:
     killed_at = time.time()
     lab.cluster.kill_taskmanager()
-    before = lab.records_on(decisions)
+    before = lab.records_on(topic)
     lab.cluster.start_taskmanager()
-    return lab.wait_for_records(decisions, before + 1) - killed_at
+    return lab.wait_for_records(topic, before + 1) - killed_at

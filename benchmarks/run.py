@@ -2,7 +2,7 @@
 
     python -m benchmarks.run [NAME …] [--no-page]
 
-Each benchmark has a broker and a cluster of its own, where it needs one. Without names all run, about 45 minutes; those that
+Each benchmark has a broker and a cluster of its own, where it needs one. Without names all run, about 55 minutes; those that
 ran replace their part of `benchmarks/results.json`, from which the page is written.
 """
 

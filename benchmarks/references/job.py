@@ -21,9 +21,15 @@ _TABLE: Final = """
         'key.fields' = 'key',
         'value.format' = 'raw',
         'value.fields-include' = 'EXCEPT_KEY',
-        'sink.delivery-guarantee' = 'at-least-once',
+        {delivery},
         'properties.linger.ms' = '1'
     )"""
+_DELIVERY: Final = {
+    "at_least_once": "'sink.delivery-guarantee' = 'at-least-once'",
+    "exactly_once": """'sink.delivery-guarantee' = 'exactly-once',
+        'sink.transactional-id-prefix' = '{topic}',
+        'properties.transaction.timeout.ms' = '120000'""",
+}
 
 ANSWER_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -46,14 +52,17 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def declare(tables: TableEnvironment, arguments: argparse.Namespace) -> None:
+def declare(
+    tables: TableEnvironment, arguments: argparse.Namespace, delivery: str = "at_least_once"
+) -> None:
     """Declare `records_in` and `records_out`, both `key` STRING and `value` BYTES."""
     servers = arguments.bootstrap_servers
     for name, topic in (
         ("records_in", arguments.topic_in),
         ("records_out", arguments.topic_out),
     ):
-        tables.execute_sql(_TABLE.format(name=name, topic=topic, servers=servers))
+        sink = _DELIVERY[delivery].format(topic=topic)
+        tables.execute_sql(_TABLE.format(name=name, topic=topic, servers=servers, delivery=sink))
 
 
 def chat_request(text: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@ r"""Reference: Kafka → Flink → Kafka in one SQL statement, nothing in betwee
     PYTHONPATH=$PWD flink run -py benchmarks/references/pass_through.py \
         --bootstrap-servers HOST:PORT --topic-in A --topic-out B
 
-Keys and values go from A to B as they are. Options are those of the job `orchestrate`. Delivery: at least once.
+Keys and values go from A to B as they are. Options are those of the job `orchestrate`, and so is the delivery:
+SIGNALBOX_DELIVERY, at least once by default.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from signalbox.settings import Settings
 
 def main(arguments: argparse.Namespace) -> None:
     """Build the job and submit it."""
-    tables = StreamTableEnvironment.create(stream_environment(Settings()))
+    settings = Settings()
+    tables = StreamTableEnvironment.create(stream_environment(settings))
     tables.get_config().set("pipeline.name", "reference_pass_through")
-    declare(tables, arguments)
+    declare(tables, arguments, settings.delivery)
     tables.execute_sql("INSERT INTO records_out SELECT `key`, `value` FROM records_in")
 
 

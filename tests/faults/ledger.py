@@ -19,6 +19,15 @@ MESSAGES, DECISIONS, OUTCOMES = "agent_messages", "agent_decisions", "agent_outc
 REVIEWS, DEAD_LETTERS, TASKS = "agent_review", "agent_messages_dlq", "agent_tasks_"
 ABRUPT = {"expired", "hop_budget", "token_budget", "loop", "failed", "cancelled"}
 """Outcomes that may take messages and tasks with them that have no ending of their own."""
+NEEDED = {
+    DECISIONS: ("message_id", "slot", "conversation_id", "agent", "path", "decided_at"),
+    OUTCOMES: ("conversation_id", "episode", "status", "ended_at"),
+    REVIEWS: ("message",),
+    DEAD_LETTERS: ("topic", "reason"),
+    TASKS: ("id", "causationid", "subject"),
+}
+"""What a record must have to be one of its topic."""
+STATUSES = ABRUPT | {"completed", "none", "compensated"}
 
 
 class Ledger:
@@ -52,7 +61,7 @@ class Ledger:
         self._by_cause: dict[str, list[str]] = defaultdict(list)
         self._decisions: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._letters: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self._letters_at: Counter[tuple[str, int, int]] = Counter()
+        self._letters_at: Counter[tuple[str, int | None, int | None]] = Counter()
         self._letters_of_task: Counter[str] = Counter()
         self._outcomes: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._parked: Counter[str] = Counter()
@@ -82,6 +91,10 @@ class Ledger:
         elif found is None:
             if record.topic in (DECISIONS, OUTCOMES, REVIEWS, DEAD_LETTERS):
                 self._report.wrong.append(f"{record.place} is no JSON object")
+        elif missing := [
+            name for name in NEEDED.get(_kind_of(record), ()) if found.get(name) is None
+        ]:
+            self._report.wrong.append(f"{record.place} has no {missing}: it does not belong there")
         elif record.topic.startswith(TASKS):
             agent = record.topic.removeprefix(TASKS)
             self._tasks[found["id"]].append((agent, found))
@@ -104,7 +117,7 @@ class Ledger:
         elif letter.get("message_id") in self._messages or letter.get("message_id"):
             self._letters[str(letter["message_id"])].append(letter)
         else:
-            self._letters_at[(base, letter["partition"], letter["offset"])] += 1
+            self._letters_at[(base, letter.get("partition"), letter.get("offset"))] += 1
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,9 +181,9 @@ class Ledger:
 
     def _is_carried_by_outcome(self, message: dict[str, Any]) -> bool:
         ends = self._outcomes.get(message["subject"], ())
-        if message["type"] in ("task.failed", "task.status"):
+        if message.get("type") in ("task.failed", "task.status"):
             return bool(ends)
-        if message["type"] == "review.resolved":
+        if message.get("type") == "review.resolved":
             resolved = self._decisions.get(str(message["data"].get("message_id")), ())
             return any(one["path"] == "human" for one in resolved)
         return self._is_cut_off(message["subject"])
@@ -188,14 +201,23 @@ class Ledger:
             decided = [one["agent"] for one in self._decisions.get(task["causationid"], ())]
             if decided.count(agent) < 1:
                 self._report.wrong.append(f"{task_id} went to {agent}, decided was {decided}")
-            if task["causationid"] not in self._messages:
+            cause = self._messages.get(task["causationid"])
+            if cause is None:
                 self._report.wrong.append(
                     f"{task_id} answers {task['causationid']}, which nobody sent"
+                )
+            elif cause[0]["subject"] != task["subject"]:
+                self._report.wrong.append(
+                    f"{task_id} of {cause[0]['subject']} is in {task['subject']}"
                 )
             self._judge_answer(task_id, agent, task)
 
     def _judge_answer(self, task_id: str, agent: str, task: dict[str, Any]) -> None:
         answers = self._replies.get(task_id, Counter())
+        for reply in answers:
+            found = {one["subject"] for one in self._messages[reply]}
+            if found != {task["subject"]}:
+                self._report.wrong.append(f"{reply} answers {task['subject']} in {sorted(found)}")
         if sum(answers.values()) > 1:
             self._report.dup.append(f"{task_id} of {agent} was answered {dict(answers)}")
         if self._letters_of_task[task_id] > 1:
@@ -239,6 +261,8 @@ class Ledger:
                 )
         for conversation, ends in self._outcomes.items():
             self._report.outcomes.update(end["status"] for end in ends)
+            if unknown := {end["status"] for end in ends} - STATUSES:
+                self._report.wrong.append(f"{conversation} ended as {sorted(unknown)}")
             episodes = Counter(end["episode"] for end in ends)
             if max(episodes.values()) > 1:
                 self._report.dup.append(f"{conversation}: outcomes by episode {dict(episodes)}")
@@ -258,8 +282,12 @@ class Ledger:
         for task_id, found in self._tasks.items():
             agent = found[0][0]
             is_done = any(
-                self._messages[reply][0]["type"] != "task.failed"
+                self._messages[reply][0].get("type") != "task.failed"
                 for reply in self._replies.get(task_id, ())
             )
             if agent in self._acts and is_done and not self._effects.get(task_id):
                 self._report.lost.append(f"{task_id} of {agent} was answered without its effect")
+
+
+def _kind_of(record: Stored) -> str:
+    return TASKS if record.topic.startswith(TASKS) else record.topic

@@ -52,15 +52,24 @@ def arrived(topics: Topics) -> dict[str, bytes]:
     return {str(record.key_text): record.value or b"" for record in records}
 
 
-@pytest.mark.parametrize("name", ["async_datastream", "ml_predict", "pass_through"])
+@pytest.mark.parametrize(
+    ("name", "delivery"),
+    [
+        ("async_datastream", "at_least_once"),
+        ("ml_predict", "at_least_once"),
+        ("pass_through", "at_least_once"),
+        ("pass_through", "exactly_once"),
+    ],
+)
 def test_reference_job_moves_every_record_under_its_key(
-    broker: TemporaryBroker, cluster: TemporaryCluster, name: str
+    broker: TemporaryBroker, cluster: TemporaryCluster, name: str, delivery: str
 ) -> None:
     """Every record comes out under its own key: with the model's answer, or as it was where no model is asked."""
-    topics = Topics(broker, f"reference-{name.replace('_', '-')}.")
+    topics = Topics(broker, f"reference-{name}-{delivery}.".replace("_", "-"))
+    settings = topics.settings.model_copy(update={"delivery": delivery})
     with stub_model(0.02, 0.5) as url:
         arguments = [*feed(topics), "--model-url", url]
-        job = cluster.run(REFERENCES / f"{name}.py", topics.settings, arguments=arguments)
+        job = cluster.run(REFERENCES / f"{name}.py", settings, arguments=arguments)
         found = arrived(topics)
         cluster.rest.cancel(job)
 

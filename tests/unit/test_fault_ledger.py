@@ -155,6 +155,44 @@ def test_ledger_any_record_moved_to_another_topic_is_red(index: int, topic: str)
     assert not judged(records).is_good
 
 
+WRITTEN = (
+    "agent_decisions",
+    "agent_tasks_beta",
+    "agent_outcomes",
+    "agent_review",
+    "agent_messages_dlq",
+)
+
+
+@pytest.mark.parametrize("topic", WRITTEN)
+@pytest.mark.parametrize("index", range(1, len(good())))
+def test_ledger_any_record_moved_to_a_topic_of_other_records_is_red(index: int, topic: str) -> None:
+    """What does not look like a record of the topic it is on is said to be wrong there; the judge does not fall over it."""
+    records = good()
+    is_there = records[index].topic == topic
+    records[index] = replace(records[index], topic=topic)
+
+    assert judged(records).is_good == is_there
+
+
+@pytest.mark.parametrize(
+    ("index", "name"),
+    [
+        (index, name)
+        for index, record in enumerate(good())
+        for name in ("subject", "conversation_id")
+        if name in (record.fields or {})
+    ],
+)
+def test_ledger_any_record_moved_to_another_conversation_is_red(index: int, name: str) -> None:
+    """A record that says another conversation than it belongs to is found, whichever it is."""
+    records = good()
+    moved = {**(records[index].fields or {}), name: "c-9"}
+    records[index] = replace(records[index], value=json.dumps(moved).encode())
+
+    assert not judged(records).is_good
+
+
 @pytest.mark.parametrize(
     "forged",
     [
