@@ -47,7 +47,7 @@ def plan_of(turn: Turn) -> Plan | None:
     for rules in (turn.rulebook.version(run.digest), turn.rulebook.current):
         if rules is not None and run.name in rules.workflows:
             workflow = rules.workflows[run.name]
-            if all(step_id in workflow.steps for step_id in run.steps):
+            if run.steps.keys() <= workflow.steps.keys():
                 return Plan(workflow, rules)
     return None
 
