@@ -6,6 +6,7 @@ A decision that is taken again after a failure and falls differently therefore a
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -61,6 +62,7 @@ def replay_id(original_id: str, number: int) -> str:
     return f"replay-{_digest(original_id, str(number))}"
 
 
+@lru_cache(maxsize=16)  # admission asks for it, and then remembers it
 def seen_hash(message_id: str) -> bytes:
     """Return the 8 bytes that stand for an id in a conversation's memory of what it saw."""
     return hashlib.blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -22,9 +22,8 @@ Identifier = Annotated[
 
 def rfc3339(moment: datetime) -> str:
     """Write `moment` in UTC with milliseconds: `2026-01-31T08:00:00.000Z`."""
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-    )
+    # Without its offset, which is +00:00; strftime takes four times as long, and every record has a moment or two.
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def from_epoch_ms(epoch_ms: int) -> datetime:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 import orjson
 
+from signalbox.evolving import Evolving
 from signalbox.routing.kept import Detour, KeptTask
 from signalbox.workflows.run import WorkflowRun
 
@@ -65,8 +66,8 @@ class Waiting:
     sender: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+@dataclass(frozen=True)
+class Conversation(Evolving):
     """Everything remembered of one conversation.
 
     `seen` holds 8-byte hashes of admitted ids, one after the other. `verdict` is what the next outcome will say;
@@ -142,10 +143,6 @@ class Conversation:
             at = self.seen.find(hashed, at + 1)
         return at != -1
 
-    def evolve(self, **changes: Any) -> Self:
-        """Return a copy with `changes`."""
-        return replace(self, **changes)
-
     def encode(self) -> bytes:
         """Write the state as the blob that keyed state holds: a line of JSON, then `seen` as it is.
 
@@ -180,7 +177,8 @@ class Conversation:
             raise ValueError(msg)
         in_flight = fields["in_flight"]
         run = fields.get("workflow")  # version 2 had none
-        return cls(
+        blank = cls("")
+        return blank.evolve(
             **{name: fields[name] for name in _SCALARS},
             in_flight=None if in_flight is None else _in_flight(in_flight),
             waiting=tuple(Waiting(**waiting) for waiting in fields["waiting"]),

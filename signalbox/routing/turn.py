@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from signalbox.contracts.dead_letter import DeadLetter, DeadLetterReason
@@ -355,9 +356,14 @@ def _said(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "answer": found["answer"][:MAX_ANSWER_CHARS]} if "answer" in found else found
 
 
+@lru_cache(maxsize=4096)  # the same few, task after task
+def _alone(agent: str) -> Candidate:
+    return Candidate(agent=agent, accepted=True)
+
+
 def _listed(candidates: Weighed | None, chosen: str | None = None) -> dict[str, Any]:
     if candidates is None:
-        return {} if chosen is None else {"candidates": (Candidate(agent=chosen, accepted=True),)}
+        return {} if chosen is None else {"candidates": (_alone(chosen),)}
     return {
         "candidates": candidates.listed(chosen),
         "accepted_total": len(candidates.accepted),

@@ -45,6 +45,8 @@ class DataPath:
         Raises:
             TooManyError: more than `MAX_NODES`.
         """
+        if self.is_single:  # most are, and going there takes a tenth of the library's time
+            return list(self.reference.values(scope))
         found = [match.obj for match in islice(self._compiled.finditer(scope), MAX_NODES + 1)]
         if len(found) > MAX_NODES:
             msg = f"{self.text} finds more than {MAX_NODES} values"

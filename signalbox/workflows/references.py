@@ -34,6 +34,20 @@ class Reference:
             f"[{one}]" if isinstance(one, int) else f".{one}" for one in self.fields
         )
 
+    def values(self, scope: Scope) -> tuple[Any, ...]:
+        """Return the one value that it names; nothing where it, or a part of the way, is not there."""
+        if self.step is None:
+            node: Any = scope[DATA]
+        elif self.step in scope[STEPS]:
+            node = scope[STEPS][self.step]
+        else:
+            return ()
+        for part in self.fields:
+            if not _has(node, part):
+                return ()
+            node = node[part]
+        return (node,)
+
     def what_is_missing(self, scope: Scope) -> str | None:
         """Say what of it is not there, in a sentence's half; None where all of it is."""
         if self.step is not None and self.step not in scope[STEPS]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, NamedTuple, Self
+
+from signalbox.evolving import Evolving
 
 StepStatus = Literal[
     "pending",
@@ -35,8 +37,8 @@ SETTLED: Final = frozenset({"done", "skipped"})
 MAX_DETAIL_CHARS: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class StepRun:
+@dataclass(frozen=True)
+class StepRun(Evolving):
     """How far one step is.
 
     Attributes:
@@ -69,16 +71,10 @@ class StepRun:
     is_approved_by_default: bool = False
     detail: str = ""
 
-    def evolve(self, **changes: Any) -> Self:
-        """Return a copy with `changes`."""
-        return replace(self, **changes)
-
     def encoded(self) -> dict[str, Any]:
         """Return what differs from a step that nobody touched yet: that is most of the room a run needs."""
         return {
-            name: value
-            for name, default in _STEP_DEFAULTS.items()
-            if (value := getattr(self, name)) != default
+            name: value for name, value in self.__dict__.items() if value != _STEP_DEFAULTS[name]
         }
 
 
@@ -98,8 +94,8 @@ _STEP_DEFAULTS: Final = {slot.name: slot.default for slot in fields(StepRun)}
 _UNTOUCHED: Final = StepRun()
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowRun:
+@dataclass(frozen=True)
+class WorkflowRun(Evolving):
     """One run. Steps that nobody touched yet are not listed.
 
     Attributes:
@@ -133,10 +129,6 @@ class WorkflowRun:
     def step(self, step_id: str) -> StepRun:
         """Return how far a step is."""
         return self.steps.get(step_id, _UNTOUCHED)
-
-    def evolve(self, **changes: Any) -> Self:
-        """Return a copy with `changes`."""
-        return replace(self, **changes)
 
     def with_step(self, step_id: str, **changes: Any) -> Self:
         """Return a copy with `changes` of one step."""
@@ -193,7 +185,7 @@ class WorkflowRun:
     @classmethod
     def decoded(cls, fields_: Mapping[str, Any]) -> Self:
         """Read what `encoded` wrote."""
-        steps = {name: StepRun(**step) for name, step in fields_["steps"].items()}
+        steps = {name: _UNTOUCHED.evolve(**step) for name, step in fields_["steps"].items()}
         plans = {
             step: tuple(PlannedTask(id_, agent, tuple(needs)) for id_, agent, *needs in tasks)
             for step, tasks in fields_.get("plans", {}).items()  # version 3 had none

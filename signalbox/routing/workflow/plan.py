@@ -55,7 +55,7 @@ def plan_for(run: WorkflowRun, rulebook: Rulebook) -> Plan | None:
     for rules in (rulebook.version(run.digest), rulebook.current):
         if rules is not None and run.name in rules.workflows:
             workflow = with_plans(rules.workflows[run.name], run.plans)
-            if workflow is not None and all(step_id in workflow.steps for step_id in run.steps):
+            if workflow is not None and run.steps.keys() <= workflow.steps.keys():
                 return Plan(workflow, rules)
     return None
 

@@ -174,8 +174,9 @@ def _problem(turn: Turn, view: View, agent: str, data: dict[str, Any]) -> str | 
     current, known = turn.rulebook.current, view.plan.rules.agents.get(agent)
     if current is None or agent not in current.agents or known is None:
         return f"agent {agent} is not active"
-    violations = known.contract.violations(data)
-    return f"{agent} does not accept the data: {', '.join(violations)}" if violations else None
+    if known.contract.accepts(data):
+        return None
+    return f"{agent} does not accept the data: {', '.join(known.contract.violations(data))}"
 
 
 def _with_comment(view: View, spec: StepSpec, data: dict[str, Any], comment: str) -> dict[str, Any]:
