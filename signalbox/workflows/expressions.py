@@ -169,13 +169,7 @@ def _compiled(node: nodes.Expr, text: str) -> Expression:
         msg = f"{text!r:.80}: {error}"
         raise TemplateProblem(msg, "simplify it, or check the names of its filters") from None
 
-    # Most expressions only name a value. A context of the engine's takes ten times as long as going there.
-    way = references[0] if len(references) == 1 and _is_constant(node) else None
-
     def evaluate(scope: Scope) -> Any:
-        found = way.values(scope) if way is not None else ()
-        if found:
-            return found[0]
         context = template.new_context(dict(scope))
         for _ in template.root_render_func(context):
             pass
@@ -257,17 +251,6 @@ def _is_chain(node: nodes.Node) -> bool:
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
             return False
-        node = node.node
-    return isinstance(node, nodes.Name)
-
-
-def _is_constant(node: nodes.Node) -> bool:
-    """Say whether the whole expression is one way into the data with every step written out."""
-    while isinstance(node, nodes.Getattr | nodes.Getitem):
-        if isinstance(node, nodes.Getitem):
-            key = node.arg
-            if not isinstance(key, nodes.Const) or type(key.value) not in (str, int):
-                return False
         node = node.node
     return isinstance(node, nodes.Name)
 
