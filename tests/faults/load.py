@@ -22,11 +22,12 @@ _TOPIC = "agent_messages"
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One record to send; `id` is empty for bytes that are no message."""
+    """One record to send; `id` is empty for bytes that are no message. `written_ms` is what a wrong clock stamps on it."""
 
     id: str
     conversation: str
     value: bytes | None
+    written_ms: int | None = None
 
 
 def message(
@@ -118,7 +119,8 @@ class Sender:
         for number, one in enumerate(self._outgoing):
             time.sleep(max(0.0, started + number / self._per_second - time.monotonic()))
             key = one.conversation.encode()
-            futures.append((one, producer.send(_TOPIC, key=key, value=one.value)))
+            sending = producer.send(_TOPIC, key=key, value=one.value, timestamp_ms=one.written_ms)
+            futures.append((one, sending))
             self.written = number + 1
         producer.flush(DELIVERY_SECONDS)
         for one, future in futures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.faults.stand import Stand
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 Tell = Callable[..., None]
+RESET = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
 FLOOD = {1: 100_000}
 """By seed; the others send 3,000."""
 
@@ -92,18 +94,15 @@ def test_f12_bytes_that_are_no_message(stand: Stand, seed: int, tell: Tell) -> N
 
 
 def test_f16_clocks_are_an_hour_off(stand: Stand, seed: int, tell: Tell) -> None:
-    """Senders whose clocks are an hour early or late: nothing expires early, everything completes."""
+    """F16: senders' clocks are an hour off, or were reset to 1970: nothing is refused, expires or vanishes, all completes."""
     run = stand.name_run("f16", seed)
     now = datetime.now(UTC)
-    outgoing = [
-        message(
-            run,
-            n,
-            {"ab"[n % 2]: n},
-            time=(now + timedelta(hours=(-1, 1)[n // 2 % 2])).isoformat(),
-        )
-        for n in range(200)
-    ]
+    clocks = [now - timedelta(hours=1), now + timedelta(hours=1), now + timedelta(hours=2), RESET]
+    outgoing = []
+    for n in range(200):
+        clock = clocks[n // 2 % len(clocks)]
+        one = message(run, n, {"ab"[n % 2]: n}, time=clock.isoformat())
+        outgoing.append(replace(one, written_ms=int(clock.timestamp() * 1000)))
     report = stand.settle(stand.send(outgoing))
 
     ended = [

@@ -34,6 +34,26 @@ class Admin:
         if self.others_make & request.keys():
             raise TopicAlreadyExistsError
 
+    def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "partitions": [{}] * self.topics[name]["num_partitions"]}
+            for name in names
+        ]
+
+    def describe_configs(
+        self, resources: list[Any], config_filter: str
+    ) -> dict[str, dict[str, Any]]:
+        broker = {"message.timestamp.type": "CreateTime"}
+        return {
+            "topic": {
+                name: {
+                    key: {"value": value}
+                    for key, value in {**broker, **self.topics[name]["configs"]}.items()
+                }
+                for name in (resource.name for resource in resources)
+            }
+        }
+
     def wait_for_topics(self, names: list[str]) -> None:
         assert set(names) <= self.topics.keys()
 
@@ -67,3 +87,18 @@ def test_refusal_is_said_without_the_whole_request(
         ensure_topics("broker", agents=[f"a{n}" for n in range(2000)], fixed=False)
 
     assert len(str(refused.value)) < 1000
+
+
+def test_topics_count_by_the_brokers_clock_and_those_that_do_not_are_told_in_one_sentence(
+    admin: Admin,
+) -> None:
+    """A sender's wrong clock is no reason to be refused or to lose what it wrote; topics of an older version are compared."""
+    ensure_topics("broker", agents=["a", "b"])
+    assert ensure_topics("broker", agents=["a", "b"]).warnings == ()
+    for name in ("agent_tasks_a", "agent_messages"):
+        del admin.topics[name]["configs"]["message.timestamp.type"]
+
+    (warning,) = ensure_topics("broker", agents=["a", "b"]).warnings
+
+    assert warning.startswith("2 topics have message.timestamp.type=CreateTime")
+    assert "agent_messages, agent_tasks_a;" in warning
