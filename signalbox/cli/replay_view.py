@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from signalbox.cli.screen import Line
+from signalbox.cli.screen import Line, counted
 
 SHOWN: Final = 20
 _STYLES: Final = {"changed": "red", "unknown": "yellow"}
@@ -14,7 +14,7 @@ _STYLES: Final = {"changed": "red", "unknown": "yellow"}
 def lines_of(report: Mapping[str, Any]) -> Iterator[Line]:
     """Write the JSON form of a report: the numbers, then the first conversations that differ."""
     yield Line(
-        f"{report['total']} decisions: {report['same']} same, {report['changed']} changed, {report['unknown']} unknown",
+        f"{counted(report['total'], 'decision')}: {report['same']} same, {report['changed']} changed, {report['unknown']} unknown",
         "bold",
     )
     yield Line(f"  NONE → agent {report['none_to_agent']}, agent → NONE {report['agent_to_none']}")

@@ -108,8 +108,10 @@ class Trial:
         """Say what was decided; only once no question is open."""
         world = self._world
         facts: dict[str, Any] = {"model_calls": model_calls, "decision_ms": decision_ms}
-        if world.decisions:
-            return self._decided(world.decisions[0], facts)
+        # Who hears a message by subscription is no decision about where it goes.
+        routed = [one for one in world.decisions if one.path != "subscription"]
+        if routed:
+            return self._decided(routed[0], facts)
         if world.reviews:
             review = world.reviews[0]
             ranked = self._ranked(review.candidates, NONE)

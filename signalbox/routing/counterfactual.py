@@ -109,9 +109,9 @@ def _by_contract(decision: Decision, refused: tuple[Alternative, ...]) -> Counte
 
 def _with(one: Alternative) -> str:
     if one.lacks == "handoffs":
-        also = f" and without {_listed(one.fields)}" if one.fields else ""
+        also = f", but for: {_listed(one.fields)}" if one.fields else ""
         return f"if the sender's handoffs named it{also}"
-    return f"without {_listed(one.fields)}" if one.fields else "by its contract"
+    return f"but for: {_listed(one.fields)}" if one.fields else "by its contract"
 
 
 def _listed(fields: tuple[str, ...]) -> str:

@@ -58,7 +58,7 @@ def test_contract_decision_names_the_nearest_other_by_its_fields() -> None:
     assert decision.agent == "research"
     assert [one.agent for one in found.alternatives][-1] == "send"
     assert found.alternatives[0] == Alternative("nurture", "contract", ("report: required",))
-    assert found.summary == "nurture would have been a candidate as well without report: required"
+    assert found.summary == "nurture would have been a candidate as well but for: report: required"
 
 
 def test_contract_none_names_who_would_have_won_and_by_what() -> None:
@@ -66,7 +66,7 @@ def test_contract_none_names_who_would_have_won_and_by_what() -> None:
     decision, found = decided({"lead": 1, "mail": 1})
 
     assert decision.agent == "NONE"
-    assert found.summary == "research would have won without mail: not expected"
+    assert found.summary == "research would have won but for: mail: not expected"
     assert [one.lacks for one in found.alternatives] == ["contract"] * 4
 
 

@@ -61,6 +61,17 @@ def test_handoffs_of_a_proven_sender_count() -> None:
     assert decide({"b": 1}, sender="beta").reason.startswith("the sender may hand off to nobody")
 
 
+def test_who_hears_a_message_is_not_where_it_goes() -> None:
+    """A subscriber's record comes before the decision and is none: the row is measured by the decision."""
+    heard = {"role": "listener", "filters": [{"event_type": "message.*"}]}
+    rules = rulebook(agent("alpha", ["a"]), agent("ear", [], closed=False, subscribe=heard))
+
+    routed, nowhere = decide({"a": 1}, rules=rules), decide({"z": 1}, rules=rules)
+
+    assert (routed.agent, routed.path) == ("alpha", "contract")
+    assert (nowhere.agent, nowhere.path) == ("NONE", "contract")
+
+
 def test_claimed_source_without_a_task_is_a_dead_letter_and_goes_nowhere() -> None:
     """What a message claims proves nothing."""
     found = decide({"b": 1}, source="agent/alpha")

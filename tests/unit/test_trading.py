@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from agents.handlers import handler_from
 from agents.task import Context, Task
+from signalbox.cli.main import app
 from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import Envelope
 from signalbox.definitions.contract import Contract
@@ -65,6 +67,16 @@ def test_golden_message_is_heard_routed_and_paused_as_its_row_says(row):
     assert sorted(one.agent for one in found.refusals) == sorted(row["not_heard_by"])
     assert list(found.heard.pauses) == row["pauses"]
     assert list(found.heard.resumes) == row["resumes"]
+
+
+def test_eval_of_the_golden_messages_measures_where_they_are_routed() -> None:
+    """Subscribers hear most of them, and none is counted as their destination: everything is right."""
+    rows = FOLDER / "golden" / "messages.jsonl"
+    arguments = ["eval", "--definitions", str(FOLDER), "--messages", str(rows)]
+
+    result = CliRunner().invoke(app, [*arguments, "--fail-under", "100"])
+
+    assert result.exit_code == 0, result.stdout
 
 
 def test_golden_messages_reach_every_agent_in_every_way():
