@@ -183,7 +183,12 @@ class _NoCalls:
 
 
 def _message(
-    identity: str, source: str, kind: str, order: str, data: dict[str, Any], cause: str | None = None
+    identity: str,
+    source: str,
+    kind: str,
+    order: str,
+    data: dict[str, Any],
+    cause: str | None = None,
 ) -> Envelope:
     return Envelope(
         id=identity,
