@@ -63,10 +63,15 @@ class Lab:
         self, name: str, agents: Sequence[AgentDefinition], **settings: Any
     ) -> Iterator[Deployment]:
         """The job with these agents under topics of its own; it is cancelled at the end."""
-        prefix = f"{name}."
-        names = [one.name for one in agents]
-        self.broker.create_topics(*names, prefix=prefix)
         fleet = Fleet(FleetPolicy(name="bench"), {one.name: one for one in agents})
+        with self.deployed(name, fleet, **settings) as deployment:
+            yield deployment
+
+    @contextmanager
+    def deployed(self, name: str, fleet: Fleet, **settings: Any) -> Iterator[Deployment]:
+        """The job with this fleet under topics of its own; it is cancelled at the end."""
+        prefix, names = f"{name}.", list(fleet.agents)
+        self.broker.create_topics(*names, prefix=prefix)
         publish(
             KafkaBroker(self.broker.bootstrap_servers),
             ActiveSet.of([fleet]),

@@ -28,11 +28,13 @@ from benchmarks import (
     hanging_calls,
     latency,
     model_calls,
+    open_workflows,
     page,
     recovery,
     routing_decision,
     runner_throughput,
     start_and_stop,
+    workflow_deadlines,
     workflow_runs,
 )
 from benchmarks.figures import Result
@@ -46,10 +48,12 @@ BENCHMARKS: Final = {
     "recovery": recovery.measure,
     "runner_throughput": runner_throughput.measure,
     "exactly_once": exactly_once.measure,
+    "workflow_deadlines": workflow_deadlines.measure,
 }
 WITHOUT_A_LAB: Final = {
     "candidates_at_scale": candidates_at_scale.measure,
     "model_calls": model_calls.measure,
+    "open_workflows": open_workflows.measure,
     "routing_decision": routing_decision.measure,
     "start_and_stop": start_and_stop.measure,
     "workflow_runs": workflow_runs.measure,

@@ -52,6 +52,9 @@ def summary_json(workflow: CompiledWorkflow) -> dict[str, Any]:
 def _notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
     if also:
         yield f"also after {', '.join(also)}"
+    if spec.needs_at_least is not None:
+        left = "goes on" if spec.stragglers == "keep" else "is closed"
+        yield f"begins when {spec.needs_at_least} of {len(set(spec.needs))} are done, the rest {left}"
     if spec.when is not None:
         yield f"when {spec.when}"
     if spec.approve is not None:

@@ -117,6 +117,10 @@ class StepSpec(_Spec):
     the step, and what needs it goes on without its result. `timeout_seconds` absent: the fleet's `task_seconds`. `retries` are
     attempts after the first. `on_failure: skip` goes on as if the step had been skipped. `compensate: none` says that there is
     nothing to undo. With `plan` the answer becomes further steps; what needs the step waits for all of them.
+
+    `needs_at_least: N` gathers: the step begins once N of its `needs` are done. A need that fails is borne while N can still be
+    reached, where nothing else waits for it. `stragglers` says what becomes of needs that are not through by then: `close`
+    (absent) ends them, and what they answer later is a dead letter `late`; `keep` lets them go on.
     """
 
     id: StepId
@@ -124,6 +128,8 @@ class StepSpec(_Spec):
     description: str = Field("", max_length=4000)
     input: Mapping[str, Any] | None = None
     needs: tuple[StepId, ...] = Field((), max_length=MAX_STEPS)
+    needs_at_least: int | None = Field(None, ge=1, le=MAX_STEPS)
+    stragglers: Literal["close", "keep"] | None = None
     when: Expression | None = None
     timeout_seconds: Seconds | None = None
     retries: int = Field(0, ge=0, le=20)

@@ -38,7 +38,7 @@ def _missing(subject: Subject, definition: WorkflowDefinition) -> Iterator[Findi
     compiled = CompiledWorkflow.compile(definition)
     sources = Sources(definition, subject.agents)
     told: set[tuple[object, ...]] = set()
-    for place, reference, _ in uses(compiled):
+    for place, reference, *_ in uses(compiled):
         why = None if reference.is_guarded else _why_missing(compiled, sources, reference)
         if why is not None and (place, str(reference)) not in told:
             told.add((place, str(reference)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
@@ -31,7 +32,12 @@ def problems_of(definition: WorkflowDefinition, agents: Agents) -> tuple[Problem
     What follows from a wrong name or order is not told: first the ids, agents and needs, then the plans, then the mappings, then
     what they use. Where steps plan, mappings and uses are those of a sample plan.
     """
-    found = [*_ids(definition), *_agents(definition, agents), *_needs(definition)]
+    found = [
+        *_ids(definition),
+        *_agents(definition, agents),
+        *_needs(definition),
+        *_gathering(definition),
+    ]
     found = found or [
         *plan_check.placement(definition, needs_of(definition)),
         *plan_check.planners(definition, agents),
@@ -101,6 +107,24 @@ def _needs(definition: WorkflowDefinition) -> Iterator[Problem]:
         yield Problem(("steps", number, "needs"), what, "take one of these needs out")
 
 
+def _gathering(definition: WorkflowDefinition) -> Iterator[Problem]:
+    planning = {step.id for step in definition.steps if step.plan is not None}
+    for number, step in enumerate(definition.steps):
+        least, needs = step.needs_at_least, len(set(step.needs))
+        if least is not None and least > needs:
+            what = f"step {step.id!r} waits for {least} of {needs} needs"
+            hint = f"at most {needs}" if needs else "name in `needs` what it waits for"
+            yield Problem(("steps", number, "needs_at_least"), what, hint)
+        if least is not None and planning & set(step.needs):
+            what = f"step {step.id!r} gathers, and needs the plan of {min(planning & set(step.needs))!r}"
+            hint = "take `needs_at_least` out: how many tasks a plan has is not known"
+            yield Problem(("steps", number, "needs_at_least"), what, hint)
+        if least is None and step.stragglers is not None:
+            what = f"step {step.id!r} says what becomes of needs it does not wait for, and it waits for all"
+            hint = "add `needs_at_least`, or take `stragglers` out"
+            yield Problem(("steps", number, "stragglers"), what, hint)
+
+
 def _templates(definition: WorkflowDefinition) -> Iterator[Problem]:
     for number, spec in enumerate(definition.steps):
         try:
@@ -113,17 +137,31 @@ def _templates(definition: WorkflowDefinition) -> Iterator[Problem]:
         yield Problem(("result", *problem.path), str(problem), problem.hint)
 
 
-def uses(compiled: CompiledWorkflow) -> Iterator[tuple[Loc, Reference, frozenset[str]]]:
-    """Yield whatever the workflow refers to: where, what, and the steps that have ended by then."""
-    everything = frozenset(compiled.steps)
+class Use(NamedTuple):
+    """Where the workflow refers to something, what it is, the steps it may be of, and those that have surely ended by then.
+
+    Between the two are the needs of steps that begin with some of them.
+    """
+
+    place: Loc
+    reference: Reference
+    known: frozenset[str]
+    sure: frozenset[str]
+
+
+def uses(compiled: CompiledWorkflow) -> Iterator[Use]:
+    """Yield whatever the workflow refers to."""
+    choosing = compiled.choosing
     for number, spec in enumerate(compiled.definition.steps):
         earlier = before(compiled.needs, spec.id)
+        sure = before(compiled.needs, spec.id, choosing) if choosing else earlier
         for place, reference, knows_itself in _of_step(compiled.step(spec.id)):
-            known = earlier | {spec.id} if knows_itself else earlier
-            yield ("steps", number, *place), reference, known
+            own = {spec.id} if knows_itself else set[str]()
+            yield Use(("steps", number, *place), reference, earlier | own, sure | own)
     if compiled.outcome is not None:
+        everything = frozenset(compiled.steps)
         for place, reference in compiled.outcome.references:
-            yield ("result", *place), reference, everything
+            yield Use(("result", *place), reference, everything, everything - compiled.borne)
 
 
 def _of_step(step: CompiledStep) -> Iterator[tuple[Loc, Reference, bool]]:
@@ -142,7 +180,7 @@ def _of_step(step: CompiledStep) -> Iterator[tuple[Loc, Reference, bool]]:
 
 
 def _uses(compiled: CompiledWorkflow, sources: Sources) -> Iterator[Problem]:
-    for place, reference, known in uses(compiled):
+    for place, reference, known, sure in uses(compiled):
         step = reference.step
         if step is not None and step not in compiled.steps:
             what = f"{reference}: there is no step {step!r}"
@@ -150,6 +188,13 @@ def _uses(compiled: CompiledWorkflow, sources: Sources) -> Iterator[Problem]:
         elif step is not None and step not in known:
             what = f"{reference}: step {step!r} need not have ended by then"
             yield Problem(place, what, f"add {step!r} to `needs`, of this step or of one before it")
+        elif step is not None and step not in sure and not reference.is_guarded:
+            what = (
+                f"{reference}: step {step!r} may have no result, not all of its kind are waited for"
+            )
+            yield Problem(
+                place, what, "say what it is then: `|default(…)`, `is defined`, `default:`"
+            )
         else:
             yield from _field(place, reference, sources)
 
@@ -177,7 +222,11 @@ def _error_paths(compiled: CompiledWorkflow) -> Iterator[Problem]:
     """
     if compiled.definition.on_failure != "compensate":
         return
-    failing = [step.id for step in compiled.definition.steps if step.on_failure == "fail"]
+    failing = [
+        step.id
+        for step in compiled.definition.steps
+        if step.on_failure == "fail" and step.id not in compiled.borne
+    ]
     for number, step in enumerate(compiled.definition.steps):
         if step.compensate is None and (after := _may_fail_after(step, failing, compiled)):
             what = f"step {step.id!r} may be done when {after!r} fails, and nothing says how it is undone"

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from signalbox.definitions.workflow import StepSpec, WorkflowDefinition
 from signalbox.workflows.errors import TemplateProblem
-from signalbox.workflows.graph import Needs, order
+from signalbox.workflows.graph import Needs, borne, dependents_of, order
 from signalbox.workflows.mapping import (
     Condition,
     Mapped,
@@ -93,7 +93,14 @@ class CompiledStep:
 
 @dataclass(frozen=True, slots=True)
 class CompiledWorkflow:
-    """A workflow and the fleet it belongs to. `order`: the ids of its steps, each after what it needs.
+    """A workflow and the fleet it belongs to.
+
+    Attributes:
+        order: the ids of its steps, each after what it needs.
+        needs: step id → what it waits for.
+        at_least: the steps that gather → how many of their needs must be done.
+        dependents: step id → what waits for it.
+        borne: the steps whose failure does not fail the workflow, because all that waits for them gathers.
 
     Plan steps have no tasks in it; `expanded.with_plans` gives those of a run.
     """
@@ -103,6 +110,9 @@ class CompiledWorkflow:
     fleet: str
     order: tuple[str, ...]
     needs: Needs
+    at_least: Mapping[str, int]
+    dependents: Mapping[str, tuple[str, ...]] = field(repr=False)
+    borne: frozenset[str]
     steps: Mapping[str, CompiledStep] = field(repr=False)
     outcome: Mapped | None = field(repr=False)
 
@@ -124,12 +134,16 @@ class CompiledWorkflow:
             except TemplateProblem as problem:
                 place = ("steps", number)
                 raise problem.below(*place) from None
+        sequence, at_least = _order(needs, definition), at_least_of(definition)
         return cls(
             definition=definition,
             digest=definition.digest,
             fleet=fleet,
-            order=_order(needs, definition),
+            order=sequence,
             needs=needs,
+            at_least=at_least,
+            dependents=dependents_of(needs),
+            borne=borne(needs, at_least),
             steps=steps,
             outcome=_mapping(unplanned.result, "result"),
         )
@@ -138,6 +152,11 @@ class CompiledWorkflow:
     def name(self) -> str:
         """The workflow's name."""
         return self.definition.name
+
+    @property
+    def choosing(self) -> frozenset[str]:
+        """The steps that gather fewer results than they have needs, so that some may be absent."""
+        return frozenset(one for one, n in self.at_least.items() if n < len(set(self.needs[one])))
 
     def step(self, step_id: str) -> CompiledStep:
         """Return one step.
@@ -155,6 +174,11 @@ class CompiledWorkflow:
 def needs_of(definition: WorkflowDefinition) -> dict[str, tuple[str, ...]]:
     """Return the graph of a definition; of steps with one id the last one counts."""
     return {step.id: step.needs for step in definition.steps}
+
+
+def at_least_of(definition: WorkflowDefinition) -> dict[str, int]:
+    """Return the steps that gather, and how many of their needs must be done."""
+    return {step.id: step.needs_at_least for step in definition.steps if step.needs_at_least}
 
 
 def _refuse_unknown(needs: Needs, definition: WorkflowDefinition) -> None:

@@ -32,8 +32,6 @@ RunVerdict = Literal[
     "cancelled",
 ]
 
-SETTLED: Final = frozenset({"done", "skipped"})
-"""What a step must be for those that need it to go on."""
 MAX_DETAIL_CHARS: Final = 300
 
 

@@ -44,12 +44,18 @@ def attempt_failed(turn: Turn, plan: Plan, step_id: str, detail: str) -> None:
 
 
 def fail_step(turn: Turn, plan: Plan, step_id: str, detail: str) -> None:
-    """Let a step fail for good: it is skipped where it says so, else the run stops."""
+    """Let a step fail for good: it is skipped where it says so, borne where all that waits for it gathers, else the run stops."""
     is_skipped = plan.step(step_id).on_failure == "skip"
     note(turn, slot("step", step_id, "failed"), detail)
     turn.evolve(workflow=turn.run.rest(step_id, "skipped" if is_skipped else "failed", detail))
-    if not is_skipped:
+    if is_skipped:
+        return
+    if step_id not in plan.workflow.borne:
         stop(turn, "failed", f"step {step_id}: {detail}")
+    elif turn.run.phase == "running":
+        for one in plan.workflow.dependents[step_id]:
+            if one not in plan.workflow.at_least and turn.run.step(one).status == "pending":
+                fail_step(turn, plan, one, f"step {step_id}, which it needs, has failed")
 
 
 def give_up_undoing(turn: Turn, step_id: str, detail: str) -> None:

@@ -7,7 +7,7 @@ when that is at hand, within the same turn of the conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import orjson
 
@@ -15,11 +15,15 @@ from signalbox.contracts.outcome import MAX_RESULT_BYTES, OutcomeStatus
 from signalbox.routing.commands import Recall
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.failure import give_up
+from signalbox.routing.workflow.gather import fail_out_of_reach
 from signalbox.routing.workflow.plan import Plan, plan_of
 from signalbox.routing.workflow.tasks import View, ask_judge, take_up, undo
 from signalbox.workflows.graph import ready
 from signalbox.workflows.mapping import MappingError
-from signalbox.workflows.run import SETTLED, RunVerdict, WorkflowRun
+from signalbox.workflows.run import RunVerdict, WorkflowRun
+
+_OVER: Final = frozenset({"done", "skipped", "failed"})
+"""What nothing more comes of. A step that failed while the run goes on is borne: all that waits for it gathers."""
 
 
 class _Work(NamedTuple):
@@ -53,10 +57,9 @@ def go_on(turn: Turn) -> None:
 
 
 def _enter_next_phase(turn: Turn, plan: Plan) -> None:
+    fail_out_of_reach(turn, plan)
     run = turn.run
-    if run.phase == "running" and all(
-        run.step(one).status in SETTLED for one in plan.workflow.order
-    ):
+    if run.phase == "running" and all(run.step(one).status in _OVER for one in plan.workflow.order):
         turn.evolve(workflow=run.evolve(phase="ended", detail=f"workflow {run.name} is through"))
         turn.judge("completed", turn.run.detail)
         return
@@ -114,9 +117,13 @@ def _work(run: WorkflowRun, plan: Plan, now_ms: int) -> Iterator[_Work]:
         for step_id, step in run.steps.items():
             if step.status == "validating" and not step.task:
                 yield _Work(ask_judge, step_id)
-        settled = [one for one, step in run.steps.items() if step.status in SETTLED]
+        done = [one for one, step in run.steps.items() if step.status == "done"]
+        skipped = [one for one, step in run.steps.items() if step.status == "skipped"]
         begun = [one for one, step in run.steps.items() if step.status != "pending"]
-        for step_id in ready(plan.workflow.needs, settled, begun=begun):
+        at_least = plan.workflow.at_least
+        may_begin = ready(plan.workflow.needs, done, skipped, begun, at_least)
+        # Those that gather first: they may close others, which then need not be given out.
+        for step_id in sorted(may_begin, key=lambda one: one not in at_least):
             yield _Work(take_up, step_id)
     elif run.phase == "compensating":
         last = _to_undo(run, plan)

@@ -13,6 +13,7 @@ from signalbox.routing.send_task import send_task
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
 from signalbox.routing.workflow.failure import fail_step, give_up_undoing, note, stop
+from signalbox.routing.workflow.gather import close_stragglers
 from signalbox.routing.workflow.plan import Plan, slot
 from signalbox.routing.workflow.planning import briefed
 from signalbox.workflows.mapping import MappingError
@@ -28,6 +29,7 @@ class View(NamedTuple):
 
 def take_up(turn: Turn, view: View, step_id: str) -> None:
     """Give a step to its agent, or skip it, or let it wait for a person."""
+    close_stragglers(turn, view.plan, step_id)
     compiled, step = view.plan.workflow.step(step_id), turn.run.step(step_id)
     spec = compiled.spec
     try:
