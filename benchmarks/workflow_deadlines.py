@@ -1,7 +1,7 @@
 """How late the deadlines of 10,000 open workflows fire in the real job: tasks that nobody answers, each given out a second time.
 
-Every run has one step whose agent is silent, with `retries: 1`. The first task says when it is over; the record of the second one says
-when that was decided. Runs are begun at a steady rate, so their deadlines pass at that rate; all were open at once before.
+Every run has one step whose agent is silent, with `retries: 1`. The first task says when it is over; the record of the second one
+says when that was decided. Runs are begun at a steady rate, so their deadlines pass at that rate; all were open at once before.
 """
 
 from __future__ import annotations

@@ -50,11 +50,7 @@ def summary_json(workflow: CompiledWorkflow) -> dict[str, Any]:
 
 
 def _notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
-    if also:
-        yield f"also after {', '.join(also)}"
-    if spec.needs_at_least is not None:
-        left = "goes on" if spec.stragglers == "keep" else "is closed"
-        yield f"begins when {spec.needs_at_least} of {len(set(spec.needs))} are done, the rest {left}"
+    yield from _beginning_notes(spec, also)
     if spec.when is not None:
         yield f"when {spec.when}"
     if spec.approve is not None:
@@ -72,6 +68,14 @@ def _notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
         yield "skipped when it fails"
     if spec.undo is not None:
         yield f"undone by {spec.undo.agent}"
+
+
+def _beginning_notes(spec: StepSpec, also: tuple[str, ...]) -> Iterator[str]:
+    if also:
+        yield f"also after {', '.join(also)}"
+    if spec.needs_at_least is not None:
+        left = "goes on" if spec.stragglers == "keep" else "is closed"
+        yield f"begins when {spec.needs_at_least} of {len(set(spec.needs))} are done, the rest {left}"
 
 
 def _plan_notes(plan: PlanSpec) -> Iterator[str]:
