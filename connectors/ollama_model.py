@@ -1,7 +1,8 @@
 """A chat model served by Ollama: structured output by grammar (`format=`), temperature 0, tokens bounded.
 
-Source: Ollama API, POST /api/chat, and /api/show for what a model can do. Its grammar enforces neither number bounds nor an end of a string without
-`maxLength`; an answer that ran into the token limit (`done_reason: length`) is cut JSON and counts as a failure.
+Source: Ollama API, POST /api/chat, and /api/show for what a model can do. Its grammar enforces neither number bounds nor
+an end of a string without `maxLength`; an answer that ran into the token limit (`done_reason: length`) is cut JSON and
+counts as a failure.
 """
 
 from __future__ import annotations
