@@ -72,7 +72,7 @@ check: setup ## lint, format, types, import directions, SQL, spelling, the shipp
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/codespell
 	@$(BIN)/interrogate -q tests
-	@$(BIN)/signalbox agents lint agent_definitions/sdr agent_definitions/trading
+	@$(BIN)/signalbox agents lint agent_definitions/sdr agent_definitions/trading agent_definitions/research
 
 bench: setup ## measure everything, beside the engine's own ways, and write docs/benchmarks.md (NAMES="latency recovery" for some)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock

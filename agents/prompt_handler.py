@@ -6,24 +6,16 @@ With the embedded model, which writes nothing, the function named by `embedded:`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-import orjson
+from typing import Any
 
 from agents.answer_schema import asked_schema, fill
+from agents.asking import ask, is_embedded
 from agents.result import HandlerResult, Reply, Terminal
 from agents.task import Context, Handler, Task
 from agents.templates import render
-from signalbox.contracts.chat import ChatAnswer, ChatRequest
+from signalbox.contracts.chat import ChatRequest
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.specs import AgentDefinition, PromptSpec
-
-EMBEDDED: Final = "embedded"
-_ATTEMPTS: Final = 2
-
-_REPAIR: Final = """{{ user }}
-
-Your previous answer was not usable: {{ problem }}. Answer again with the required JSON only."""
 
 
 class PromptHandler:
@@ -46,7 +38,7 @@ class PromptHandler:
         Raises:
             RetryableError, TerminalError: what the model call raised, or a template that cannot be rendered.
         """
-        if context.chat_model.name.partition(":")[0] == EMBEDDED:
+        if is_embedded(context):
             if self._embedded is None:
                 return Terminal(
                     "model_failed",
@@ -57,33 +49,17 @@ class PromptHandler:
         return await self._ask(task, context)
 
     async def _ask(self, task: Task, context: Context) -> HandlerResult:
-        system = render(self._prompt.system, data=task.data)
-        user = first = render(self._prompt.user, data=task.data)
-        tokens_used, problem = 0, ""
-        for _ in range(_ATTEMPTS):
-            request = ChatRequest(
-                system=system, user=user, schema=self._asked, schema_name=self._name
-            )
-            answer = await context.chat_model.complete(
-                request, timeout_seconds=context.model_timeout_seconds
-            )
-            tokens_used += answer.tokens_in + answer.tokens_out
-            fields, problem = self._read(answer)
-            if fields is not None:
-                data = fill(self._schema, fields, _known(task, context))
-                return Reply(data=data, tokens_used=tokens_used)
-            user = render(_REPAIR, user=first, problem=problem)
-        return Terminal("output_contract_violated", f"{context.chat_model.name}: {problem}")
-
-    def _read(self, answer: ChatAnswer) -> tuple[dict[str, Any] | None, str]:
-        try:
-            fields = orjson.loads(answer.text)
-        except orjson.JSONDecodeError:
-            return None, "it is not JSON"
-        if not isinstance(fields, dict):
-            return None, "it is not a JSON object"
-        violations = self._contract.violations(fields)
-        return (None, "; ".join(violations)) if violations else (fields, "")
+        request = ChatRequest(
+            system=render(self._prompt.system, data=task.data),
+            user=render(self._prompt.user, data=task.data),
+            schema=self._asked,
+            schema_name=self._name,
+        )
+        asked = await ask(context, request, self._contract.violations)
+        if isinstance(asked, Terminal):
+            return asked
+        data = fill(self._schema, asked.fields, _known(task, context))
+        return Reply(data=data, tokens_used=asked.tokens_used)
 
 
 def _known(task: Task, context: Context) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ MODES: Final = (
     "huge",
     "empty",
     "reset",
+    "blind",
 )
 RETRY_AFTER_SECONDS: Final = 7
 SLOW_FACTOR: Final = 10
@@ -57,6 +58,8 @@ _STATUSES: Final = {
     "error": (500, "Internal Server Error"),
     "bad_request": (400, "Bad Request"),
     "unauthorized": (401, "Unauthorized"),
+    # How llama.cpp's server says that its model takes no pictures.
+    "blind": (500, "image input is not supported"),
 }
 
 
@@ -113,6 +116,7 @@ class StubModel:
     ) -> None:
         self.mode = mode
         self.mix: dict[str, float] = {}
+        self.capabilities: list[str] | None = ["completion", "vision"]
         self.stats = Stats()
         self.port = 0
         self._median_seconds = median_seconds
@@ -212,6 +216,9 @@ class StubModel:
         if method == "POST" and path.startswith("/mode/") and path[6:] in MODES:
             self.mode = path[6:]
             return 200, "OK", _json({"mode": self.mode})
+        if method == "POST" and path.endswith("/api/show"):
+            can = {"capabilities": self.capabilities} if self.capabilities is not None else {}
+            return 200, "OK", _json({"model_info": {}, **can})
         if path == "/api/tags":
             return 200, "OK", _json({"models": [{"name": "stub:latest", "model": "stub:latest"}]})
         if path.endswith("/v1/models"):

@@ -31,6 +31,7 @@ class ChatModel(Protocol):
             RetryableError: timeout, no connection, 429 or 5xx, an empty, cut or oversized answer.
                 `retry_after_seconds` where the server stated it.
             TerminalError: reason `model_failed`: the server refuses this request whenever it is sent (400, 401, 404 …).
+            ImagesRefusedError: the request has pictures, and the model takes none. No model answers as if there were none.
             asyncio.CancelledError: as ever; the connection is closed.
         """
         ...

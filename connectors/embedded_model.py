@@ -20,7 +20,7 @@ from connectors.matcher import Matcher
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.contracts.decision import NONE
 from signalbox.definitions.specs import SemanticCalibration
-from signalbox.errors import TerminalError
+from signalbox.errors import ImagesRefusedError, TerminalError
 from signalbox.matching.combine import choose
 from signalbox.matching.scorer import Signals
 
@@ -45,8 +45,15 @@ class EmbeddedChatModel:
 
         Raises:
             TerminalError: the request has no choices; writing texts needs a real model.
+            ImagesRefusedError: there is a picture in the request; words are all this model knows.
             RetryableError: the embedder is a server, and it did not answer.
         """
+        if request.images:
+            msg = (
+                f"the embedded model sees no pictures, and {request.schema_name!r} has {len(request.images)}; "
+                "set SIGNALBOX_MODEL__PROVIDER to ollama or openai, and SIGNALBOX_MODEL__NAME to a model that sees"
+            )
+            raise ImagesRefusedError(msg)
         if not request.choices:
             msg = (
                 f"the embedded model cannot write {request.schema_name!r}: it only places texts among choices; "

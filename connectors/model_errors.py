@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import email.utils
+import re
 from datetime import UTC, datetime
 from typing import Final
 
-from signalbox.errors import RetryableError, TerminalError
+from signalbox.errors import ImagesRefusedError, RetryableError, TerminalError
 
 # 408 and 409 are the server's own trouble, 425 and 429 its wish to be asked later.
 _RETRYABLE_STATUSES: Final = frozenset({408, 409, 425, 429})
+# The server has read the request and does not take it: as it is written, or as long as it is.
+_REFUSED_STATUSES: Final = frozenset({400, 413, 415, 422})
+# llama.cpp's server says with 500 that its model takes no pictures (ggml-org/llama.cpp#15377, #12947).
+_NO_PICTURES: Final = re.compile(r"image input is not supported|Unsupported content part type")
 _LONGEST_RETRY_AFTER_SECONDS: Final = 600.0
 _SHOWN_BODY_CHARS: Final = 200
+
+
+class RequestRefusedError(TerminalError):
+    """The server does not take what is in this request; without a picture it may take the rest."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="model_failed")
+
+
+def pictures_refused(model: str, error: RequestRefusedError) -> ImagesRefusedError:
+    """Return what a refusal means where the request had a picture in it."""
+    return ImagesRefusedError(
+        f"{error}; there is a picture in it: name a model that sees in SIGNALBOX_MODEL__NAME, if {model} does not"
+    )
 
 
 def error_for_status(
@@ -27,6 +46,8 @@ def error_for_status(
     """
     said = " ".join(body.split())[:_SHOWN_BODY_CHARS]
     msg = f"{model} answered HTTP {status}" + (f": {said}" if said else "")
+    if status in _REFUSED_STATUSES or (status >= 500 and _NO_PICTURES.search(body)):
+        return RequestRefusedError(f"{msg}; the same request would be refused again")
     if status in _RETRYABLE_STATUSES or status >= 500:
         return RetryableError(msg, retry_after_seconds=retry_after_seconds(retry_after))
     return TerminalError(f"{msg}; {_advice(status)}", reason="model_failed")

@@ -13,8 +13,10 @@ from typing import Any, Final
 import orjson
 
 from connectors.chat_model import usable_text
+from connectors.model_errors import RequestRefusedError, pictures_refused
 from connectors.model_server import ModelServer
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
+from signalbox.contracts.image import data_uri
 from signalbox.errors import RetryableError
 from signalbox.settings import ModelSettings
 
@@ -43,6 +45,10 @@ class OpenAIChatModel:
         except TimeoutError:
             msg = f"{self.name} did not answer within {timeout_seconds} s"
             raise RetryableError(msg) from None
+        except RequestRefusedError as error:
+            if not request.images:
+                raise
+            raise pictures_refused(self.name, error) from None
         return self._read(body, started)
 
     async def close(self) -> None:
@@ -55,7 +61,7 @@ class OpenAIChatModel:
                 "model": self._model,
                 "messages": [
                     {"role": "system", "content": request.system},
-                    {"role": "user", "content": request.user},
+                    {"role": "user", "content": _content(request)},
                 ],
                 "response_format": {
                     "type": "json_schema",
@@ -100,6 +106,14 @@ class OpenAIChatModel:
             msg = f"{self.name} at {self._address} answered something that is not a chat completion"
             raise RetryableError(msg)
         return text, finish_reason, usage
+
+
+def _content(request: ChatRequest) -> str | list[dict[str, Any]]:
+    """Return the user's words, and where there are pictures the parts of both."""
+    if not request.images:
+        return request.user
+    pictures = ({"type": "image_url", "image_url": {"url": data_uri(i)}} for i in request.images)
+    return [{"type": "text", "text": request.user}, *pictures]
 
 
 def _count(value: object) -> int:

@@ -5,6 +5,7 @@ A recording is for tests and demonstrations. It holds prompts' digests and answe
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from signalbox.errors import ConfigurationError, TerminalError
 
 def request_digest(request: ChatRequest) -> str:
     """Return what stands for `request` in a recording: all that decides the answer, nothing that does not."""
-    return data_digest(
-        [
-            request.system,
-            request.user,
-            dict(request.schema),
-            request.schema_name,
-            request.query,
-            {name: list(texts) for name, texts in request.choices.items()},
-            dict(request.calibration),
-        ]
-    )
+    asked = [
+        request.system,
+        request.user,
+        dict(request.schema),
+        request.schema_name,
+        request.query,
+        {name: list(texts) for name, texts in request.choices.items()},
+        dict(request.calibration),
+    ]
+    if request.images:  # recordings of questions without any stay valid
+        asked.append([hashlib.sha256(image.data).hexdigest() for image in request.images])
+    return data_digest(asked)
 
 
 class RecordingChatModel:

@@ -1,6 +1,6 @@
-"""Reads what a public website says about itself, without ever opening a connection to an address that is not public.
+"""Reads pages and pictures of public websites, without ever opening a connection to an address that is not public.
 
-A lead names the website, so the address is an attacker's to choose: a name is resolved once, every address it has must
+A lead or a request names the website, so the address is an attacker's to choose: a name is resolved once, every address it has must
 be public, and the connection goes to that very address, with the name kept for Host, SNI and the certificate. Each
 redirect is looked at like the first address. No proxy of the environment, no credentials, no other port than 80 and 443.
 """
@@ -22,6 +22,7 @@ from signalbox.settings import WebsiteSettings
 
 PORTS: Final = frozenset({80, 443})
 READABLE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml", "text/plain"})
+IMAGE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 MAX_URL_CHARS: Final = 500
 
 Address = IPv4Address | IPv6Address
@@ -31,7 +32,6 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 _NAT64: Final = ip_network("64:ff9b::/96")
 _HEADERS: Final = {
     "User-Agent": "Signalbox",
-    "Accept": "text/html, text/plain;q=0.5",
     # A few compressed bytes may become gigabytes.
     "Accept-Encoding": "identity",
 }
@@ -51,8 +51,34 @@ class WebsitePage:
     text: WebsiteText
 
 
+@dataclass(frozen=True, slots=True)
+class WebsiteImage:
+    """A picture's file as it came, and where it was after redirects. What it is, its bytes say."""
+
+    url: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked for, and how much of it at most."""
+
+    what: str
+    accept: str
+    types: frozenset[str]
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    url: str
+    kind: str
+    charset: str | None
+    body: bytes
+
+
 class WebsiteReader:
-    """Reads one page a call.
+    """Reads one page or picture a call.
 
     Args:
         settings: bounds of time, bytes and redirects.
@@ -84,10 +110,29 @@ class WebsiteReader:
         Raises:
             WebsiteError: not public, not there, not text, too long, too slow.
         """
+        wanted = _Wanted(
+            "a page", "text/html, text/plain;q=0.5", READABLE_TYPES, self._settings.max_bytes
+        )
+        found = await self._fetch(website, wanted)
+        is_html = found.kind != "text/plain"
+        return WebsitePage(found.url, text_of(found.body, found.charset, is_html=is_html))
+
+    async def read_image(self, url: str, *, max_bytes: int) -> WebsiteImage:
+        """Read the picture at `url`; for it everything holds that holds for a page.
+
+        Raises:
+            WebsiteError: not public, not there, not said to be a picture, more than `max_bytes`, too slow.
+        """
+        types = sorted(IMAGE_TYPES)
+        wanted = _Wanted("a picture", ", ".join(types), IMAGE_TYPES, max_bytes)
+        found = await self._fetch(url, wanted)
+        return WebsiteImage(found.url, found.body)
+
+    async def _fetch(self, website: str, wanted: _Wanted) -> _Fetched:
         seconds = self._settings.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(_url(website))
+                return await self._read(_url(website), wanted)
         except TimeoutError:
             msg = f"no answer within {seconds:g} s"
             raise WebsiteError(msg) from None
@@ -95,24 +140,26 @@ class WebsiteReader:
             msg = f"not readable ({type(error).__name__})"
             raise WebsiteError(msg) from error
 
-    async def _read(self, url: httpx.URL) -> WebsitePage:
+    async def _read(self, url: httpx.URL, wanted: _Wanted) -> _Fetched:
         # A client for one visit, without cookies from another one; nothing of the environment: no proxy, no netrc.
         async with httpx.AsyncClient(
             trust_env=False,
             follow_redirects=False,
             verify=self._verify,  # type: ignore[arg-type]  # a context in tests
             timeout=self._settings.timeout_seconds,
-            headers=_HEADERS,
+            headers={**_HEADERS, "Accept": wanted.accept},
         ) as client:
             for _ in range(self._settings.max_redirects + 1):
-                page = await self._visit(client, url)
-                if isinstance(page, WebsitePage):
-                    return page
-                url = page
+                found = await self._visit(client, url, wanted)
+                if isinstance(found, _Fetched):
+                    return found
+                url = found
         msg = f"more than {self._settings.max_redirects} redirects"
         raise WebsiteError(msg)
 
-    async def _visit(self, client: httpx.AsyncClient, url: httpx.URL) -> WebsitePage | httpx.URL:
+    async def _visit(
+        self, client: httpx.AsyncClient, url: httpx.URL, wanted: _Wanted
+    ) -> _Fetched | httpx.URL:
         address = await self._address(url)
         request = client.build_request(
             "GET",
@@ -125,7 +172,8 @@ class WebsiteReader:
             client.cookies.clear()
             if response.has_redirect_location:
                 return _checked(url.join(response.headers["Location"]), self._ports)
-            return WebsitePage(str(url), await self._text(response))
+            kind, body = await _taken(response, wanted)
+            return _Fetched(str(url), kind, response.charset_encoding, body)
         finally:
             await response.aclose()
 
@@ -143,24 +191,26 @@ class WebsiteReader:
                 raise WebsiteError(msg)
         return found[0]
 
-    async def _text(self, response: httpx.Response) -> WebsiteText:
-        if response.status_code != 200:
-            msg = f"answered {response.status_code}"
+
+async def _taken(response: httpx.Response, wanted: _Wanted) -> tuple[str, bytes]:
+    """Return the kind and the body of what was wanted."""
+    if response.status_code != 200:
+        msg = f"answered {response.status_code}"
+        raise WebsiteError(msg)
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind not in wanted.types:
+        msg = f"is {kind[:80] or 'of no stated type'}, not {wanted.what}"
+        raise WebsiteError(msg)
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        msg = "is compressed though that was not asked for"
+        raise WebsiteError(msg)
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > wanted.max_bytes:
+            msg = f"longer than {wanted.max_bytes} bytes"
             raise WebsiteError(msg)
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind not in READABLE_TYPES:
-            msg = f"is {kind[:80] or 'of no stated type'}, not a page"
-            raise WebsiteError(msg)
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            msg = "is compressed though that was not asked for"
-            raise WebsiteError(msg)
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > self._settings.max_bytes:
-                msg = f"longer than {self._settings.max_bytes} bytes"
-                raise WebsiteError(msg)
-        return text_of(bytes(body), response.charset_encoding, is_html=kind != "text/plain")
+    return kind, bytes(body)
 
 
 def is_public(address: Address) -> bool:

@@ -38,6 +38,15 @@ class TerminalError(SignalboxError):
         self.reason = reason
 
 
+class ImagesRefusedError(TerminalError):
+    """The model was given a picture and takes none, or not this one. Asking again changes nothing; asking without it may."""
+
+    code = "SB-012"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="model_failed")
+
+
 class DefinitionError(SignalboxError):
     """A definition file is wrong at a place a person can open. Renders as `path:line:column: problem; hint`."""
 

@@ -200,7 +200,7 @@ class SmtpSettings(_Section):
 
 
 class WebsiteSettings(_Section):
-    """Whether Lead Ingestion reads the website that a lead names."""
+    """Whether the website that a lead names, and the picture whose address a request gives, are read."""
 
     fetch: bool = False
     timeout_seconds: float = Field(5.0, gt=0, le=60)

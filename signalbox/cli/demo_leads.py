@@ -22,7 +22,8 @@ LEADS_FILE: Final = "leads.jsonl"
 MESSAGES_FILE: Final = "messages.jsonl"
 """One `{"type": …, "data": {…}}` a line; it goes to `agent_messages` as an envelope.
 
-`name` is what a table shows of it; `expect` is the status its outcome must have; `{conversation}` in a field of the data becomes the
+`name` is what a table shows of it; `expect` is the status its outcome must have, `says` are texts that its outcome's result must
+have in it, whichever model wrote it; `{conversation}` in a field of the data becomes the
 conversation's id, for what must be new in every run.
 """
 
@@ -42,6 +43,7 @@ class Seed:
     value: bytes
     headers: dict[str, bytes]
     expect: str | None = None
+    says: tuple[str, ...] = ()
 
 
 def load_seeds(folder: Path, count: int, *, run: str, at: datetime) -> tuple[Seed, ...]:
@@ -114,8 +116,16 @@ def _seed(topic: str, line: dict[str, Any], suffix: str, at: datetime) -> Seed:
         data=data,
     )
     label = f"{name}: “{words}”" if words else f"{name}: {envelope.type}"
-    value, headers = envelope.to_json(), envelope.headers()
-    return Seed(topic, conversation, name, label, value, headers, line.get("expect"))
+    return Seed(
+        topic,
+        conversation,
+        name,
+        label,
+        envelope.to_json(),
+        envelope.headers(),
+        expect=line.get("expect"),
+        says=tuple(line.get("says", ())),
+    )
 
 
 def _name(lead: dict[str, Any]) -> str:

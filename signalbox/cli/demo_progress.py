@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Row:
     agents: list[str] = field(default_factory=list)
     status: str | None = None
     detail: str = ""
+    result: Mapping[str, Any] | None = None
     dead_letters: int = 0
     in_review: bool = False
     _latest: tuple[int, int] = (-1, -1)
@@ -54,11 +56,19 @@ class Row:
 
 def unexpected(seeds: Iterable[Seed], progress: Progress) -> list[str]:
     """Return a sentence for each conversation that ended otherwise than its demo file says."""
-    return [
-        f"{seed.conversation} ended as {row.status}, {seed.expect} was expected: {row.detail}"
-        for seed in seeds
-        if (row := progress.rows[seed.conversation]).status not in (None, seed.expect or row.status)
-    ]
+    found: list[str] = []
+    for seed in seeds:
+        row = progress.rows[seed.conversation]
+        if row.status not in (None, seed.expect or row.status):
+            found.append(
+                f"{seed.conversation} ended as {row.status}, {seed.expect} was expected: {row.detail}"
+            )
+        elif row.status is not None:
+            result = json.dumps(row.result, ensure_ascii=False)
+            missing = [text for text in seed.says if text not in result]
+            if missing:
+                found.append(f"{seed.conversation}: its result does not say {', '.join(missing)}")
+    return found
 
 
 class Progress:
@@ -98,6 +108,7 @@ class Progress:
                 self._see_decision(decision, row)
             case Outcome() as outcome:
                 row.status, row.where, row.detail = outcome.status, outcome.status, outcome.detail
+                row.result = outcome.result
                 row.in_review = False
             case Review():
                 row.in_review = row.status is None

@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "down": _Entry("signalbox.cli.stack", "Stop exactly what `up` started.", _STACK),
     "status": _Entry("signalbox.cli.stack", "List processes, jobs, agents, topics, lag.", _STACK),
     "doctor": _Entry("signalbox.cli.stack", "Check this machine, and say how to fix it.", _STACK),
+    "ask": _Entry("signalbox.cli.ask", "Ask for an answer, and watch the plan for it.", _LOOK),
     "send": _Entry("signalbox.cli.send", "Send messages, one JSON object a line.", _LOOK),
     "trace": _Entry("signalbox.cli.trace", "Show the path of one conversation.", _LOOK),
     "explain": _Entry("signalbox.cli.explain", "Show why a message went where it went.", _LOOK),

@@ -49,8 +49,8 @@ def _of_step(step: StepSeen, now_ms: int) -> Iterator[Event]:
     if step.skipped is not None:
         why = step.skipped.removeprefix(f"step {step.id} is skipped: ")
         yield Event(step.at_ms, f"step:{step.id}:skipped", f"– {step.id} is skipped: {why}")
-    for number, text in enumerate(step.notes):
-        yield Event(step.at_ms, f"note:{step.id}:{number}", f"  {step.id}: {text}")
+    for number, (at_ms, text) in enumerate(step.notes):
+        yield Event(at_ms, f"note:{step.id}:{number}", f"  {step.id}: {text}")
 
 
 def _given(one: Given, text: str) -> Event:

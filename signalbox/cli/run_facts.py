@@ -125,7 +125,8 @@ class _Fold:
         else:
             step = self._step(run, slot.step, place, at_ms)
             step.is_plan = step.is_plan or (slot.kind == PLAN and not slot.ending)
-            step.notes.append(why if slot.kind == PLAN else f"{decision.slot}: {why}")
+            text = why if slot.kind == PLAN else f"{decision.slot}: {why}"
+            step.notes.append((at_ms, text))
 
     def _gave(self, run: RunSeen, slot: Slot, place: int, at_ms: int, decision: Decision) -> None:
         task_id = dispatch_id(decision.message_id, slot.text)

@@ -157,7 +157,7 @@ def _step_notes(step: StepSeen, now_ms: int) -> Iterator[str]:
     yield from (_cut(text) for _, _, text in sorted(moments))
     if told is not None:
         yield _cut(told.removeprefix(f"step {step.id} is skipped: "))
-    yield from map(_cut, step.notes)
+    yield from (_cut(text) for _, text in step.notes)
 
 
 def _undoing_notes(undoing: Undoing, now_ms: int) -> Iterator[str]:

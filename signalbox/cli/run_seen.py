@@ -94,7 +94,7 @@ class StepSeen:
         skipped: why it is skipped, where its condition says so.
         failed: why it failed for good; skipped all the same where the run went on (`on_failure: skip`).
         is_plan: what it answered was accepted as a plan: its tasks are steps of the run.
-        notes: what records of kinds that are not known here say of it.
+        notes: what records of plans and of kinds that are not known here say of it, each with its time.
         place: the place of its first record, and `at_ms` its time.
     """
 
@@ -112,7 +112,7 @@ class StepSeen:
     failed_ms: int | None = None
     failed_place: int = 0
     is_plan: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
     planned_agent: str | None = None
     """Who was to do it, where it was approved and no task was seen."""
 

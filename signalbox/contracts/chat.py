@@ -8,6 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class ChatImage:
+    """A picture beside the words of a question: the file as it is, and what it is (`image/png`)."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One structured question.
 
@@ -30,6 +38,8 @@ class ChatRequest:
         default=None, compare=False, repr=False
     )
     """Asks the same of fewer choices; given where there are so many that a model that reads is asked of the nearest only."""
+    images: tuple[ChatImage, ...] = ()
+    """Pictures that belong to `user`. A model that sees none refuses the question (`ImagesRefusedError`) instead of guessing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ What this cannot catch: how a real model answers, and what a real server does be
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -20,10 +22,10 @@ from benchmarks.stub_model import RETRY_AFTER_SECONDS, StubModel
 from connectors.chat_model import MAX_ANSWER_BYTES, ChatModel
 from connectors.embedded_model import EmbeddedChatModel
 from connectors.models import chat_model_from
-from connectors.recorded_model import RecordedChatModel, RecordingChatModel
+from connectors.recorded_model import RecordedChatModel, RecordingChatModel, request_digest
 from connectors.scripted_model import ScriptedChatModel
-from signalbox.contracts.chat import ChatAnswer, ChatRequest
-from signalbox.errors import RetryableError, SignalboxError, TerminalError
+from signalbox.contracts.chat import ChatAnswer, ChatImage, ChatRequest
+from signalbox.errors import ImagesRefusedError, RetryableError, SignalboxError, TerminalError
 from signalbox.routing.simulation import Simulation
 from signalbox.settings import EmbedderSettings, ModelSettings
 from tests.support.fleets import agent, message, rulebook
@@ -345,12 +347,96 @@ def test_client_shows_its_key_nowhere(
     assert KEY not in caplog.text
 
 
+PICTURE = ChatImage(b"\x89PNG\r\n\x1a\n and so on", "image/png")
+WITH_PICTURE = replace(REQUEST, images=(PICTURE,))
+
+
 @EVERY_CLIENT
-def test_client_sends_the_schema_and_what_makes_answers_repeatable(
+def test_client_sends_a_picture_as_its_server_takes_it(
     provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is given the JSON Schema, temperature 0, a seed and a bound on tokens."""
-    seen: list[dict[str, object]] = []
+    """The bytes arrive whole beside the user's words: in Ollama's `images`, or as a part with a data URI."""
+    seen = _kept_requests(monkeypatch)
+
+    async def ask() -> None:
+        async with at_stub(provider) as (model, stub):
+            await model.complete(WITH_PICTURE, timeout_seconds=5)
+            await model.complete(REQUEST, timeout_seconds=5)
+            assert stub.stats.calls == 2
+
+    asyncio.run(ask())
+
+    said, without = (sent["messages"][-1] for sent in seen)
+    assert without == {"role": "user", "content": REQUEST.user}
+    if provider == "ollama":
+        assert said["content"] == REQUEST.user
+        assert [base64.b64decode(one) for one in said["images"]] == [PICTURE.data]
+    else:
+        words, picture = said["content"]
+        assert words == {"type": "text", "text": REQUEST.user}
+        assert picture["type"] == "image_url"
+        head, _, data = picture["image_url"]["url"].partition(",")
+        assert (head, base64.b64decode(data)) == ("data:image/png;base64", PICTURE.data)
+
+
+@EVERY_CLIENT
+@pytest.mark.parametrize("mode", ["bad_request", "blind"])
+def test_client_whose_server_takes_no_picture_says_that_it_was_the_picture(
+    provider: str, mode: str
+) -> None:
+    """A request refused with a picture in it is an error of its own; without one it is what it was."""
+
+    async def ask() -> None:
+        async with at_stub(provider, mode) as (model, stub):
+            with pytest.raises(ImagesRefusedError, match="SIGNALBOX_MODEL__NAME") as caught:
+                await model.complete(WITH_PICTURE, timeout_seconds=5)
+            assert caught.value.reason == "model_failed"
+            assert stub.stats.calls == 1
+            with pytest.raises(TerminalError) as plain:
+                await model.complete(REQUEST, timeout_seconds=5)
+            assert not isinstance(plain.value, ImagesRefusedError)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "said"),
+    [(["completion", "tools"], "sees no pictures"), (None, "update Ollama")],
+)
+def test_ollama_model_without_sight_is_not_shown_a_picture(
+    capabilities: list[str] | None, said: str
+) -> None:
+    """Such a model may answer as if it had seen something, so it is asked what it can do before it is asked."""
+
+    async def ask() -> None:
+        async with at_stub("ollama") as (model, stub):
+            stub.capabilities = capabilities
+            with pytest.raises(ImagesRefusedError, match=said):
+                await model.complete(WITH_PICTURE, timeout_seconds=5)
+            assert stub.stats.calls == 0
+            assert (await model.complete(REQUEST, timeout_seconds=5)).text
+
+    asyncio.run(ask())
+
+
+def test_embedded_model_refuses_pictures() -> None:
+    """Who knows words only does not decide as if there were no picture."""
+    with pytest.raises(ImagesRefusedError, match="sees no pictures"):
+        asyncio.run(EmbeddedChatModel().complete(WITH_PICTURE, timeout_seconds=5))
+
+
+def test_recording_tells_questions_with_different_pictures_apart() -> None:
+    """Equal words about another picture are another question; without a picture the digest is what it always was."""
+    other = replace(REQUEST, images=(ChatImage(b"GIF89a", "image/gif"),))
+
+    assert len({request_digest(one) for one in (REQUEST, WITH_PICTURE, other)}) == 3
+    assert request_digest(REQUEST) == request_digest(replace(REQUEST, images=()))
+    assert request_digest(REQUEST).startswith("9ace9c220dc2e6ab")
+
+
+def _kept_requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the stub is asked, in order."""
+    seen: list[dict[str, Any]] = []
 
     def keep(mode: str, is_ollama: bool, body: bytes) -> tuple[int, str, tuple[str, ...], bytes]:
         seen.append(json.loads(body))
@@ -360,6 +446,15 @@ def test_client_sends_the_schema_and_what_makes_answers_repeatable(
 
     original = stub_model._answer
     monkeypatch.setattr(stub_model, "_answer", keep)
+    return seen
+
+
+@EVERY_CLIENT
+def test_client_sends_the_schema_and_what_makes_answers_repeatable(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is given the JSON Schema, temperature 0, a seed and a bound on tokens."""
+    seen = _kept_requests(monkeypatch)
 
     async def ask() -> None:
         async with at_stub(provider) as (model, _):

@@ -207,6 +207,22 @@ def test_demo_says_which_conversation_ended_otherwise_than_its_file_says():
     assert unexpected(seeds, progress) == ["ada ended as failed, completed was expected: no card"]
 
 
+def test_demo_says_which_result_does_not_say_what_its_file_expects():
+    """The status alone is not enough where the file names words; what has not ended is not judged."""
+    progress = Progress({"ada": "Ada", "bob": "Bob", "cyd": "Cyd"})
+    for name, result in (("ada", {"answer": "Berlin has 3.7"}), ("bob", None)):
+        progress.rows[name].status, progress.rows[name].result = "completed", result
+    seeds = [
+        Seed(AGENT_MESSAGES, name, name, name, b"{}", {}, "completed", ("Berlin", "Köln"))
+        for name in ("ada", "bob", "cyd")
+    ]
+
+    assert unexpected(seeds, progress) == [
+        "ada: its result does not say Köln",
+        "bob: its result does not say Berlin, Köln",
+    ]
+
+
 def test_run_sends_every_seed_to_its_topic_and_stops_when_it_is_over():
     """Seeds are on their topics with their conversations as keys, and the loop ends by the caller's word."""
     story = told()

@@ -451,7 +451,7 @@ def test_run_with_slots_of_a_newer_engine_shows_what_they_say() -> None:
     seen = (*facts(told), planned(told, "wait:a:3", "workflow work: it rests", 50))
     (found,) = runs_of("c", seen)
 
-    assert found.steps["a"].notes == ["wait:a:3: it rests"]
+    assert [text for _, text in found.steps["a"].notes] == ["wait:a:3: it rests"]
     assert found.steps["a"].status == "running"
 
 

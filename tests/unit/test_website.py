@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.sdr.lead_ingestion import enrich
-from connectors.website import WebsiteError, WebsitePage, WebsiteReader, is_public
+from connectors.website import WebsiteError, WebsiteImage, WebsitePage, WebsiteReader, is_public
 from connectors.website_text import text_of
 from signalbox.settings import WebsiteSettings
 from tests.support.tasks import context_of, task_of
@@ -98,6 +98,15 @@ def resolver(*answers: Sequence[str]) -> Callable[[str, int], Awaitable[Sequence
     return resolve
 
 
+def named(names: dict[str, str]) -> Callable[[str, int], Awaitable[Sequence[str]]]:
+    """A name service that knows `names`, and otherwise takes the name for an address."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return [names.get(host, host)]
+
+    return resolve
+
+
 def local(**settings: Any) -> WebsiteReader:
     """A reader that may read this machine, for pages that are read; names are all this machine's."""
     return WebsiteReader(
@@ -121,6 +130,55 @@ def test_page_is_read_as_title_description_and_text(site: Site) -> None:
     assert (page.text.title, page.text.description) == ("Acme & Co", "We make anvils.")
     assert page.text.text == "First <paragraph>. Second."
     assert site.seen == [("/", f"acme.example:{site.port}")]
+
+
+def picture(reader: WebsiteReader, url: str, max_bytes: int = 1000) -> WebsiteImage:
+    return asyncio.run(reader.read_image(url, max_bytes=max_bytes))
+
+
+def test_picture_is_read_as_it_is_over_redirects(site: Site) -> None:
+    """The bytes are those that the site has, the address is where they were at last."""
+    site.redirect("/logo", "/logo.png")
+    site.page("/logo.png", b"\x89PNG\r\n\x1a\n\x00\xff", "image/png")
+
+    found = picture(local(), f"http://acme.example:{site.port}/logo")
+
+    assert found.data == b"\x89PNG\r\n\x1a\n\x00\xff"
+    assert found.url.endswith(f":{site.port}/logo.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("text/html", b"<p>", "is text/html, not a picture"),
+        ("image/svg+xml", b"<svg/>", "is image/svg\\+xml, not a picture"),
+        ("", b"GIF89a", "no stated type"),
+        ("image/png", b"x" * 1001, "longer than 1000 bytes"),
+    ],
+)
+def test_picture_of_another_kind_or_size_is_refused(
+    site: Site, kind: str, body: bytes, said: str
+) -> None:
+    """Only the four kinds are taken, and only as many bytes as were asked for, whatever pages may have."""
+    site.page("/x", body, kind)
+
+    with pytest.raises(WebsiteError, match=said):
+        picture(local(), f"http://acme.example:{site.port}/x")
+
+
+def test_picture_that_leads_to_a_private_address_gets_no_connection(site: Site) -> None:
+    """A redirect inside is looked at like the first address, for pictures as for pages."""
+    site.redirect("/x", "http://10.0.0.1/x.png")
+    reader = WebsiteReader(
+        WebsiteSettings(),
+        resolve=named({"acme.example": "127.0.0.1"}),
+        is_allowed=lambda address: str(address) == "127.0.0.1",
+        ports=None,
+    )
+
+    with pytest.raises(WebsiteError, match="not a public address"):
+        picture(reader, f"http://acme.example:{site.port}/x")
+    assert site.connections == 1
 
 
 def test_page_over_tls_is_checked_against_the_name(site: Site) -> None:
@@ -172,6 +230,8 @@ def test_address_that_is_not_public_gets_no_connection(
     reader = WebsiteReader(WebsiteSettings(), ports=ports)
     with _connections_watched(attempts), pytest.raises(WebsiteError):
         read(reader, website.format(port=site.port))
+    with _connections_watched(attempts), pytest.raises(WebsiteError):
+        picture(reader, website.format(port=site.port))
 
     assert (attempts, site.connections) == ([], 0)
 
