@@ -30,7 +30,7 @@ from agents.research.chart_spec import (
     number_of,
     problems,
 )
-from agents.research.material import NO_MODEL, clip, texts_of
+from agents.research.material import NO_MODEL, clip, numbers_of, texts_of
 from agents.result import HandlerResult, Reply, Terminal
 from agents.task import Context, Task
 from agents.templates import render
@@ -131,6 +131,7 @@ def _wrong(fields: Mapping[str, Any]) -> Sequence[str]:
 def _invented(chart: ChartSpec, data: Mapping[str, Any]) -> str:
     """Say which numbers a model drew that stand nowhere; a model may count, and may make up."""
     given = {number for text in _texts(data) for number in numbers_in(text)}
+    given |= {number for one in data["results"].values() for number in numbers_of(one)}
     values = dict.fromkeys(p.value for one in chart.series for p in one.points)
     unknown = [value for value in values if value not in given]
     if not unknown:

@@ -31,20 +31,30 @@ def clip(text: str, chars: int) -> str:
     return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
 
 
-def texts_of(answer: Any, depth: int = 0) -> Iterator[str]:
+def texts_of(answer: Any) -> Iterator[str]:
     """Yield every text in an agent's answer, in its order; not who wrote it, and no digests."""
-    if isinstance(answer, str):
-        if answer.strip():
-            yield answer
-    elif depth == _MAX_DEPTH:
+    return (one for one in _leaves(answer) if isinstance(one, str) and one.strip())
+
+
+def numbers_of(answer: Any) -> Iterator[float]:
+    """Yield every number in an agent's answer that stands there as a number."""
+    return (
+        float(one)
+        for one in _leaves(answer)
+        if isinstance(one, int | float) and not isinstance(one, bool)
+    )
+
+
+def _leaves(value: Any, depth: int = 0) -> Iterator[Any]:
+    if not isinstance(value, Mapping | list):
+        yield value
         return
-    elif isinstance(answer, Mapping):
-        for name, value in answer.items():
-            if name not in _NOT_MATERIAL:
-                yield from texts_of(value, depth + 1)
-    elif isinstance(answer, list):
-        for value in answer:
-            yield from texts_of(value, depth + 1)
+    if depth == _MAX_DEPTH:
+        return
+    fields = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for name, one in fields:
+        if name not in _NOT_MATERIAL:
+            yield from _leaves(one, depth + 1)
 
 
 def bullets(answer: Any, *, limit: int = 12, chars: int = 400) -> list[str]:

@@ -305,6 +305,15 @@ def test_numbers_that_a_model_made_up_are_named(tmp_path: Path) -> None:
     assert answer["note"].startswith("The model wrote 42.5, which stands neither in the request")
 
 
+def test_numbers_of_earlier_results_are_not_made_up(tmp_path: Path) -> None:
+    """Also those that stand in a result as numbers, as another chart has them."""
+    results = {"before": {"chart": SPEC}}
+    again = spec("line", series("", ("Berlin", 3.7)))
+    model = ScriptedChatModel({"under_test": again}, name="ollama/x")
+
+    assert drawn(tmp_path, "Draw it again.", model=model, results=results)["note"] == ""
+
+
 def test_model_that_writes_an_impossible_chart_is_told_and_asked_once_more(tmp_path: Path) -> None:
     """What cannot be drawn goes back with the reason; twice, and the task ends."""
     bad, answers = spec("scatter", series("", ("north", 1))), []
