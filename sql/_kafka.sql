@@ -71,12 +71,15 @@
 {#
   A dead letter holds up to 1 MiB of value and may not be refused by the client (default 1 MiB): max.request.size.
   An open transaction hides what is behind it from read_committed readers: at most 120 s.
+  POOLING takes a sink's transactional ids from a handful and uses them again. The default names a new one at each checkpoint, and the
+  broker remembers each for a week: a million of them at two checkpoints a second, in its memory.
   gzip is the one compression that every client reads without further packages.
 #}
 {% macro sink(table) -%}
 {% if mode | default('adhoc') == 'job' and delivery | default('at_least_once') == 'exactly_once' -%}
     'sink.delivery-guarantee' = 'exactly-once',
     {{ option('sink.transactional-id-prefix', group_prefix | default('') ~ topic_prefix | default('') ~ (job | default('orchestrate')) ~ '-' ~ table) }},
+    'sink.transaction-naming-strategy' = 'POOLING',
     'properties.transaction.timeout.ms' = '120000',
     {% else -%}
     'sink.delivery-guarantee' = 'at-least-once',
