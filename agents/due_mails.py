@@ -66,7 +66,7 @@ def send_due(outbox: Path, server: SmtpServer, now: datetime) -> int:
     for path in sorted(outbox.glob(f"*/*{LATER}")):
         try:
             mail = _read(path)
-            if mail.due is None or mail.due > now:
+            if mail.due is not None and mail.due > now:
                 continue
             with claim_due(path) as held:
                 sent += _sent(held, server, mail, events)
@@ -101,6 +101,9 @@ def _read(path: Path) -> Mail:
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     due = message[DUE_HEADER]
+    if path.suffix == LATER and not due:
+        msg = f"a mail for later without the header {DUE_HEADER}"
+        raise ValueError(msg)
     return Mail(
         path,
         STATES[path.suffix],
