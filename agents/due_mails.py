@@ -21,6 +21,9 @@ from connectors.smtp import MailNotNowError, MailRefusedError, MailUncertainErro
 STATES: Final = {SENT: "sent", LATER: "later", FAILED: "failed", SENDING: "uncertain"}
 """By suffix. A mail that is being handed over this very moment is shown as uncertain too."""
 
+UNREADABLE: Final = "unreadable"
+"""The state of a file that somebody changed so that it is no mail of ours any more; it is never sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -41,9 +44,16 @@ class Mail:
 
 
 def mails_in(outbox: Path) -> list[Mail]:
-    """Return every mail below `outbox`, by conversation and step."""
-    paths = sorted(path for path in outbox.glob("*/*") if path.suffix in STATES)
-    return [_read(path) for path in paths]
+    """Return every mail below `outbox`, by conversation and step; one that cannot be read is named as such."""
+    found = []
+    for path in sorted(path for path in outbox.glob("*/*") if path.suffix in STATES):
+        try:
+            found.append(_read(path))
+        except FileNotFoundError:
+            continue  # it went on to its next state meanwhile
+        except (OSError, MessageError, ValueError):
+            found.append(Mail(path, UNREADABLE, "", "", "", None))
+    return found
 
 
 def send_due(outbox: Path, server: SmtpServer, now: datetime) -> int:
@@ -56,7 +66,7 @@ def send_due(outbox: Path, server: SmtpServer, now: datetime) -> int:
     for path in sorted(outbox.glob(f"*/*{LATER}")):
         try:
             mail = _read(path)
-            if mail.due is None or mail.due > now:
+            if mail.due is not None and mail.due > now:
                 continue
             with claim_due(path) as held:
                 sent += _sent(held, server, mail, events)
@@ -91,6 +101,9 @@ def _read(path: Path) -> Mail:
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     due = message[DUE_HEADER]
+    if path.suffix == LATER and not due:
+        msg = f"a mail for later without the header {DUE_HEADER}"
+        raise ValueError(msg)
     return Mail(
         path,
         STATES[path.suffix],

@@ -1,7 +1,8 @@
 """A handler behind an HTTP endpoint: the task's envelope is POSTed, the JSON object that comes back is the reply's data.
 
-429, 5xx and timeouts are tried again (`Retry-After` honoured), other refusals are terminal. Redirects are not followed:
-the definition names the endpoint, not its answer.
+429, 5xx and timeouts are tried again (`Retry-After` honoured), other refusals are terminal. While an endpoint is down its
+tasks wait, each within its own time, and one call at a time looks whether it is back. Redirects are not followed: the
+definition names the endpoint, not its answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 import httpx
 import orjson
 
+from agents.circuit import Circuit
 from agents.result import HandlerResult, Reply, Retry, Terminal
 from agents.task import Context, Task
 from connectors.model_errors import retry_after_seconds
@@ -42,19 +44,35 @@ class HttpHandler:
         self._url = spec.url
         self._timeout_seconds = timeout_seconds
         self._headers = {name: _with_secrets(name, value) for name, value in spec.headers.items()}
+        self._circuit: Circuit | None = None
 
     async def __call__(self, task: Task, context: Context) -> HandlerResult:
         """Answer `task` with what the endpoint says.
 
         Delivery: at least once; the endpoint sees the task's id in the envelope and as `Idempotency-Key`.
         """
+        # The clock comes with the task.
+        circuit = self._circuit = self._circuit or Circuit(context.now)
+        is_probe: bool | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds):
+                is_probe = await circuit.enter()
                 status, headers, body = await self._post(task)
         except TimeoutError:
+            if is_probe is None:
+                return Retry(detail=f"{self._url} is down: it is not asked until it answers again")
+            circuit.failed(is_probe=is_probe)
             return Retry(detail=f"{self._url} did not answer within {self._timeout_seconds} s")
         except httpx.HTTPError as error:
+            circuit.failed(is_probe=bool(is_probe))
             return Retry(detail=f"{self._url}: {type(error).__name__} {error}".strip())
+        except BaseException:
+            circuit.released(is_probe=bool(is_probe))
+            raise
+        if status >= 500:
+            circuit.failed(is_probe=is_probe)
+        else:
+            circuit.succeeded()
         return self._read(status, headers, body)
 
     async def _post(self, task: Task) -> tuple[int, Mapping[str, str], bytes]:

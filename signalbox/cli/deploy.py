@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from signalbox.cli.session import load_settings, note
+from signalbox.cli.session import load_settings, note, require_broker
 
 app = typer.Typer(
     no_args_is_help=True, help="Make what somebody else's cluster is given; docs/deployment.md."
@@ -32,6 +32,7 @@ def topics() -> None:
     from signalbox.local_stack.fleets import load_fleets  # noqa: PLC0415
 
     settings = load_settings()
+    require_broker(settings)
     made = ensure_topics_of(settings.kafka, load_fleets(settings).agents)
     for name in made.created:
         typer.echo(f"{name} created")

@@ -18,11 +18,11 @@ EVERY_SECONDS = 30.0
 def list_mails(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
-    """List the mails of the outbox: sent, waiting for their day, refused, or uncertain.
+    """List the mails of the outbox: sent, waiting for their day, refused, uncertain, or unreadable.
 
-    Without a mail server every mail is a file and counts as sent. Exit code 1 where one is uncertain or refused.
+    Without a mail server every mail is a file and counts as sent. Exit code 1 where one is uncertain, refused or unreadable.
     """
-    from agents.due_mails import mails_in  # noqa: PLC0415 (slow to import)
+    from agents.due_mails import UNREADABLE, mails_in  # noqa: PLC0415 (slow to import)
 
     outbox = session.load_settings().home / "outbox"
     found = mails_in(outbox)
@@ -31,10 +31,10 @@ def list_mails(
     else:
         for mail in found:
             due = f"  due {mail.due:%Y-%m-%d %H:%M}" if mail.due and mail.state == "later" else ""
-            typer.echo(f"{mail.state:<9}  {mail.to}  {mail.subject}{due}  {mail.path}")
+            typer.echo(f"{mail.state:<10}  {mail.to}  {mail.subject}{due}  {mail.path}")
         if not found:
             session.note(f"no mail in {outbox}")
-    if any(mail.state in {"uncertain", "failed"} for mail in found):
+    if any(mail.state in {"uncertain", "failed", UNREADABLE} for mail in found):
         raise typer.Exit(1)
 
 

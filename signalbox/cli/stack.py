@@ -34,6 +34,10 @@ def up(
     settings = load_settings()
     if fresh and not yes and (kept := api.kept_state(settings)):
         _confirm_loss(settings.home.absolute(), kept)
+    if fresh and settings.kafka.bootstrap_servers is not None:
+        note(
+            f"{settings.kafka.servers} keeps its topics and what was read of them: --fresh empties this machine only"
+        )
     started = api.up(settings, detach=detach, fresh=fresh, report=note)
     if detach and started:
         note(

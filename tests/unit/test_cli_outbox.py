@@ -53,6 +53,25 @@ def test_list_says_the_state_of_every_mail(tmp_path: Path) -> None:
     assert "due 2026-01-22" in run("outbox", "list").stdout
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"Deferred-Delivery: some day\r\nTo: <<>>\r\n\r\n", b"To: a@b.example\r\n\r\n", b"\xff\x00"],
+)
+def test_list_names_a_file_that_is_no_mail_any_more(tmp_path: Path, content: bytes) -> None:
+    """A file that somebody broke by hand hides no other, and wants a person."""
+    mail(tmp_path, "one", ".eml")
+    broken = tmp_path / "outbox" / "c9" / "by-hand.later"
+    broken.parent.mkdir()
+    broken.write_bytes(content)
+
+    result = run("outbox", "list", "--json")
+
+    states = [item["state"] for item in json.loads(result.stdout)["mails"]]
+    assert sorted(states) == ["sent", "unreadable"]
+    assert result.exit_code == 1
+    assert str(broken) in run("outbox", "list").stdout
+
+
 def test_list_of_an_empty_outbox_says_where_it_looked(tmp_path: Path) -> None:
     """Nothing to list is no silence; where JSON is asked for, it is an empty list."""
     result = run("outbox", "list")

@@ -220,6 +220,18 @@ def test_up_fresh_without_anything_to_lose_does_not_ask(tmp_path: Path, upped: l
     assert upped == [True]
 
 
+def test_up_fresh_beside_an_outside_broker_says_what_stays(
+    monkeypatch: pytest.MonkeyPatch, upped: list[bool]
+) -> None:
+    """Topics that are not ours to remove stay, and a person who expects an empty start is told."""
+    monkeypatch.setenv("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS", "kafka.example:9092")
+
+    result = CliRunner().invoke(app, ["up", "--fresh"])
+
+    assert upped == [True]
+    assert "kafka.example:9092 keeps its topics" in result.stderr
+
+
 def test_wipe_keeps_logs_only(tmp_path: Path) -> None:
     """Starting empty removes topics, state and outboxes, and keeps the logs."""
     for name in ("kafka/data", "flink/state", "outbox", "logs"):

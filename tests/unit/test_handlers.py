@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from connectors.chat_model import ChatModel
 from connectors.scripted_model import Said, ScriptedChatModel
 from signalbox.definitions.specs import AgentDefinition, HttpSpec
 from signalbox.errors import ConfigurationError, RetryableError, TerminalError
-from tests.support.tasks import context_of, task_of
+from tests.support.tasks import NOW, context_of, task_of
 
 
 def definition(handler: dict[str, Any], **output: Any) -> AgentDefinition:
@@ -363,6 +365,101 @@ def test_http_handler_waiting_too_long_retries() -> None:
 
     assert isinstance(result, Retry)
     assert "did not answer within" in result.detail
+
+
+class Shop:
+    """An endpoint that is down until `is_up`; `calls` counts who asked. Its context's clock moves by hand."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+        self.calls = 0
+        self.now = NOW
+
+    def context(self) -> Context:
+        """A context on this clock."""
+        return replace(context_of(Path("/nonexistent")), now=lambda: self.now)
+
+    @asynccontextmanager
+    async def open(self, timeout_seconds: float) -> AsyncIterator[HttpHandler]:
+        """Serve, and give a handler of it."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.calls += 1
+            await reader.readuntil(b"\r\n\r\n")
+            answer = b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}"
+            writer.write(answer if self.is_up else answer.replace(b"200", b"503"))
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            spec = HttpSpec(url=f"http://127.0.0.1:{port}/")
+            yield HttpHandler(spec, timeout_seconds=timeout_seconds)
+
+
+def test_http_handler_of_an_endpoint_that_is_down_waits_and_looks_with_one_call() -> None:
+    """After five failures nobody asks; then one call looks, and when it is answered all who waited go on."""
+    shop = Shop()
+
+    async def run() -> list[Any]:
+        async with shop.open(60) as handler:
+            for _ in range(5):
+                assert isinstance(await handler(task_of(DATA), shop.context()), Retry)
+            waiting = [asyncio.create_task(handler(task_of(DATA), shop.context())) for _ in "abcd"]
+            await asyncio.sleep(0.2)
+            assert shop.calls == 5
+            shop.now += timedelta(seconds=1)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert (shop.calls, len(done)) == (
+                6,
+                1,
+            )  # the one that looked; the others wait twice as long
+            shop.is_up = True
+            shop.now += timedelta(seconds=2)
+            return await asyncio.gather(*waiting)
+
+    results = asyncio.run(run())
+
+    assert sorted(type(one).__name__ for one in results) == ["Reply", "Reply", "Reply", "Retry"]
+    assert shop.calls == 9
+
+
+def test_http_handler_that_only_waited_says_so() -> None:
+    """Who never got to ask within its time is tried again, and its detail does not blame an answer that was not asked for."""
+    shop = Shop()
+
+    async def run() -> Any:
+        async with shop.open(0.3) as handler:
+            for _ in range(5):
+                await handler(task_of(DATA), shop.context())
+            return await handler(task_of(DATA), shop.context())
+
+    result = asyncio.run(run())
+
+    assert isinstance(result, Retry)
+    assert "is down" in result.detail
+    assert shop.calls == 5
+
+
+def test_http_handler_whose_looking_call_is_cancelled_lets_another_look() -> None:
+    """A process that ends in the middle, or a task that is given up, leaves nobody waiting for ever."""
+    shop = Shop()
+
+    async def run() -> Any:
+        async with shop.open(60) as handler:
+            for _ in range(5):
+                await handler(task_of(DATA), shop.context())
+            shop.now += timedelta(seconds=1)
+            looking = asyncio.create_task(handler(task_of(DATA), shop.context()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            shop.is_up = True
+            return await handler(task_of(DATA), shop.context())
+
+    assert asyncio.run(run()) == Reply(data={})
 
 
 def test_http_handler_takes_secrets_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
