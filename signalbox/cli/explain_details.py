@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from signalbox.cli.explain_view import Explanation, is_routing
 from signalbox.cli.facts import Fact
+from signalbox.cli.track_record import TrackRecord, track_record
 from signalbox.contracts.chat import ChatRequest
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
@@ -72,6 +73,7 @@ class Details:
     budget: BudgetLeft | None
     prompt: Prompt | None
     counterfactual: Counterfactual
+    track_record: TrackRecord | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Write the details for programs."""
@@ -81,6 +83,7 @@ class Details:
             "budget_left": None if self.budget is None else asdict(self.budget),
             "prompt": None if self.prompt is None else asdict(self.prompt),
             "counterfactual": asdict(self.counterfactual),
+            "track_record": None if self.track_record is None else self.track_record.as_json(),
         }
 
 
@@ -92,10 +95,15 @@ def details_of(
     if not (explanation.decisions or reviews):
         return ()
     conversation = next(one.conversation_id for one in explanation.decisions or reviews)
-    records = _records(conversation, facts)
+    known = tuple(facts)
+    records = _records(conversation, known)
     met = next((one for one in history(records) if one.message_id == explanation.message_id), None)
     of_decisions = (
-        _details(decision, explanation.message, met, versions) for decision in explanation.decisions
+        replace(
+            _details(decision, explanation.message, met, versions),
+            track_record=track_record(decision.agent, known),
+        )
+        for decision in explanation.decisions
     )
     hop = 0 if met is None else met.before.hops
     of_reviews = (

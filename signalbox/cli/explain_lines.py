@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from signalbox.cli.explain_details import Details, Prompt
 from signalbox.cli.moments import duration
-from signalbox.cli.screen import Line
+from signalbox.cli.screen import Line, counted
+from signalbox.cli.track_record import TrackRecord
 from signalbox.routing.counterfactual import Alternative
 
 
@@ -17,6 +18,8 @@ def detail_lines(details: Details) -> Iterator[Line]:
         left = details.budget
         seconds = f"{duration(round(max(0.0, left.seconds) * 1000))}"
         yield Line(f"  {'left':<12} {left.hops} hops, {left.tokens} tokens, {seconds}")
+    if details.track_record is not None:
+        yield Line(f"  {'usually':<12} {_usually(details.track_record)}")
     found = details.counterfactual
     yield Line(f"  {'otherwise':<12} {found.summary}", "cyan")
     for one in found.alternatives:
@@ -33,6 +36,12 @@ def _version(details: Details) -> str:
     return (
         "these definitions are gone from the registry: prompt and budgets cannot be told for sure"
     )
+
+
+def _usually(record: TrackRecord) -> str:
+    times = f"half within {duration(record.p50_ms)}, 99 % within {duration(record.p99_ms)}"
+    failed = f"{record.failed} failed" if record.failed else "none failed"
+    return f"{record.agent} answered {counted(record.answers, 'task')}: {times}, {failed}"
 
 
 def _lacking(one: Alternative) -> str:

@@ -183,3 +183,20 @@ def test_explain_names_the_calibration_and_the_shortlist(run, monkeypatch) -> No
 
     assert "calibration  fitted:90:abc" in text
     assert "asked of the 2 nearest: outreach, nurture" in text
+
+
+def test_explain_says_how_the_chosen_agent_has_done_so_far(run) -> None:
+    """What the decision could expect: its answers to tasks it was given, and how long they took."""
+    given = run.answered[0]
+    run.broker.producer().send(
+        "agent_tasks_research", key=b"ada", value=given.evolve(type="task.assigned").to_json()
+    )
+
+    value = json.loads(runner.invoke(app, ["explain", "m-1", "--json"]).stdout)
+    text = runner.invoke(app, ["explain", "m-1"]).stdout
+
+    (found,) = value["details"]
+    assert (found["track_record"]["agent"], found["track_record"]["answers"]) == ("research", 1)
+    assert found["track_record"]["reliability"] == 1.0
+    assert "usually      research answered 1 task: half within" in text
+    assert details()["track_record"] is None  # `outreach` has not answered yet
