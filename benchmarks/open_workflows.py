@@ -59,6 +59,7 @@ def measure() -> Result:
             msg = f"{len(took)} of {number} overdue tasks were given out again"
             raise RuntimeError(msg)
         result.add(f"{number} deadlines due at once: half acted on", quantile(took, 0.5), "s")
+        result.add(f"{number} deadlines due at once: acted on", number / max(took), "/s")
         aim = SECONDS if number == SIZES[-1] else None
         result.add(f"{number} deadlines due at once: all acted on", max(took), "s", aim)
     result.add("keyed state each, the many over the few", each[-1] / each[0], "", 1.05)

@@ -180,8 +180,8 @@ class WorkflowRun(Evolving):
             for step, tasks in self.plans.items()
         }
 
-    @classmethod
-    def decoded(cls, fields_: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def decoded(fields_: Mapping[str, Any]) -> WorkflowRun:
         """Read what `encoded` wrote."""
         steps = {name: _UNTOUCHED.evolve(**step) for name, step in fields_["steps"].items()}
         plans = {
@@ -189,9 +189,10 @@ class WorkflowRun(Evolving):
             for step, tasks in fields_.get("plans", {}).items()  # version 3 had none
         }
         kept = {"steps": steps, "not_undone": tuple(fields_["not_undone"]), "plans": plans}
-        return cls(**{**fields_, **kept})
+        return _BEGUN.evolve(**{**fields_, **kept})
 
 
+_BEGUN: Final = WorkflowRun("", "", "", 0)
 _RUN_SCALARS: Final = tuple(
     slot.name for slot in fields(WorkflowRun) if slot.name not in {"steps", "plans"}
 )

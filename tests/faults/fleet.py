@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.loader import load_fleet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from tests.support.fleets import agent
 
@@ -22,9 +24,21 @@ ACTS = frozenset(TAKES)
 """All of them have an effect."""
 
 
+ORDERS_FLEET = load_fleet(Path(__file__).parents[2] / "agent_definitions" / "orders")
+
+
 def fault_fleet(**descriptions: str) -> ActiveSet:
     """The active set; a description given for an agent makes another version of it."""
-    return ActiveSet.of([Fleet(_policy(), {name: _agent(name, descriptions) for name in TAKES})])
+    return ActiveSet.of([_own(descriptions)])
+
+
+def fault_fleet_and_orders() -> ActiveSet:
+    """The same with the shipped fleet of orders, whose workflow is a saga."""
+    return ActiveSet.of([_own({}), ORDERS_FLEET])
+
+
+def _own(descriptions: dict[str, str]) -> Fleet:
+    return Fleet(_policy(), {name: _agent(name, descriptions) for name in TAKES})
 
 
 def _policy() -> FleetPolicy:

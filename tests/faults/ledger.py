@@ -2,8 +2,9 @@
 
 It shares no code with what it judges, and knows only what docs/architecture.md promises: every accepted message ends
 in exactly one of dispatched, dead letter, NONE, parked, or the outcome of its conversation; every task is answered
-once; every conversation ends; an effect happens once. Its inputs are the committed records, the senders' log, the
-effects that were found outside, and the stub model's call log.
+once; every conversation ends; an effect happens once. A message that starts a workflow gives rise to one task for each of
+its slots, and answers to those end in the run. Its inputs are the committed records, the senders' log, the effects that
+were found outside, and the stub model's call log.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Ledger:
             model_calls: calls that the stub model saw.
         """
         self._sent = sent
+        self._runs: set[str] = set()
         self._effects = effects
         self._acts = acts
         self._report = Report(model_calls=model_calls, effects=sum((effects or {}).values()))
@@ -75,6 +77,7 @@ class Ledger:
         self._judge_messages()
         self._judge_tasks()
         self._judge_decisions()
+        self._judge_runs()
         self._judge_conversations()
         self._judge_effects()
         return self._report
@@ -101,6 +104,8 @@ class Ledger:
             self._by_cause[found["causationid"]].append(found["id"])
         elif record.topic == DECISIONS:
             self._decisions[found["message_id"]].append(found)
+            if found["path"] == "workflow":
+                self._runs.add(found["message_id"])
         elif record.topic == OUTCOMES:
             self._outcomes[found["conversation_id"]].append(found)
         elif record.topic == REVIEWS:
@@ -163,6 +168,8 @@ class Ledger:
         if first.get("source") == "orchestrator" and message_id.startswith("event-"):
             self._report.delivered += tasks
             return  # heard by however many subscribe to it, and by nobody without a trace
+        if message_id in self._runs:
+            tasks, nones = 1, 0  # which tasks they are is judged slot by slot
         endings = letters + tasks + nones
         if endings == 0 and not parked:
             if self._is_carried_by_outcome(first):
@@ -181,6 +188,8 @@ class Ledger:
 
     def _is_carried_by_outcome(self, message: dict[str, Any]) -> bool:
         ends = self._outcomes.get(message["subject"], ())
+        if self._is_of_run(str(message.get("causationid"))):
+            return bool(ends)
         if message.get("type") in ("task.failed", "task.status"):
             return bool(ends)
         if message.get("type") == "review.resolved":
@@ -235,11 +244,55 @@ class Ledger:
             self._report.model_decisions += sum(one["path"] == "model" for one in found)
             if message_id not in self._messages:
                 self._report.wrong.append(f"a decision on {message_id}, which nobody sent")
-            wanted = sum(one["agent"] != "NONE" for one in found)
+            wanted = 0 if message_id in self._runs else sum(one["agent"] != "NONE" for one in found)
             # What a budget or a loop forbade was decided all the same; its conversation says so in its outcome.
             is_forbidden = self._is_cut_off(found[0]["conversation_id"])
             if wanted > len(self._by_cause.get(message_id, ())) and not is_forbidden:
                 self._report.lost.append(f"{message_id} was decided for an agent and has no task")
+
+    def _is_of_run(self, task_id: str) -> bool:
+        return any(task["causationid"] in self._runs for _, task in self._tasks.get(task_id, ()))
+
+    def _is_given_up(self, task_id: str) -> bool:
+        return any(
+            self._messages[answer][0]["type"] == "task.failed" and answer not in self._letters
+            for answer in self._replies.get(task_id, ())
+        )
+
+    def _judge_runs(self) -> None:
+        """A workflow's run: a task for each slot that was decided, attempts in order, nothing undone of what is completed."""
+        for start in self._runs:
+            given = [
+                one
+                for one in self._decisions[start]
+                if one["agent"] != "NONE" and one["path"] == "workflow"
+            ]
+            decided = Counter(one["agent"] for one in given)
+            there = Counter(self._tasks[task][0][0] for task in self._by_cause.get(start, ()))
+            if decided - there:
+                self._report.lost.append(f"{start}: no task for {dict(decided - there)}")
+            if there - decided:
+                self._report.wrong.append(f"{start}: tasks nobody decided, {dict(there - decided)}")
+            slots = {one["slot"] for one in self._decisions[start]}
+            for slot in slots:
+                kind, step, number = (*slot.split(":"), "")[:3]
+                before = f"{kind}:{step}" + (
+                    f":{int(number) - 1}" if number.isdecimal() and number != "2" else ""
+                )
+                if number.isdecimal() and before not in slots:
+                    self._report.lost.append(f"{start}: {slot} without {before}")
+                if kind == "compensate" and f"step:{step}" not in slots:
+                    self._report.wrong.append(f"{start}: {slot}, and the step was never given out")
+            given_up = sum(self._is_given_up(task) for task in self._by_cause.get(start, ()))
+            if given_up > sum(slot.count(":") > 1 for slot in slots):
+                self._report.lost.append(f"{start}: an agent gave up, and nothing followed from it")
+            ends = self._outcomes.get(given[0]["conversation_id"], ()) if given else ()
+            undone = [slot for slot in slots if slot.startswith("compensate:")]
+            for end in ends:
+                if undone and end["status"] == "completed":
+                    self._report.wrong.append(f"{start} is completed, and {undone} were undone")
+                if not undone and end["status"] == "compensated":
+                    self._report.lost.append(f"{start} is compensated, and nothing was undone")
 
     def _judge_conversations(self) -> None:
         openings: Counter[str] = Counter()

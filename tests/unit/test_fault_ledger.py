@@ -284,3 +284,125 @@ def test_ledger_raw_value_without_its_dead_letter_is_lost_and_with_two_is_dup() 
 
     assert judged([r for r in good() if r not in letters]).lost
     assert judged([*good(), replace(letters[0], offset=5)]).dup
+
+
+def saga() -> list[Stored]:
+    """An order that is reserved, charged in vain twice, and released; and one that goes through."""
+    records: list[Stored] = []
+    for order, slots, status in (
+        (
+            "o-1",
+            ("reserve", "charge!", "charge:2!", "charge:failed", "undo reserve"),
+            "compensated",
+        ),
+        ("o-2", ("reserve", "charge"), "completed"),
+    ):
+        start = f"m-{order}"
+        records.append(
+            _stored("agent_messages", 0, id=start, subject=order, type="order.placed", source="cli")
+        )
+        for number, said in enumerate(slots):
+            at = 100 * (order == "o-2") + number + 1
+            slot = said.rstrip("!").replace("undo ", "")
+            slot = f"{'compensate' if said.startswith('undo') else 'step'}:{slot}"
+            agent = "NONE" if slot.endswith(":failed") else slot.split(":")[1]
+            records.append(_stored("agent_decisions", at, **_step(start, order, slot, agent)))
+            if agent == "NONE":
+                continue
+            task = f"{start}-{slot}"
+            records += [
+                _stored(f"agent_tasks_{agent}", at, id=task, causationid=start, subject=order),
+                _stored(
+                    "agent_messages",
+                    at,
+                    id=f"r-{task}",
+                    subject=order,
+                    type="task.failed" if said.endswith("!") else "done",
+                    source=f"agent/{agent}",
+                    causationid=task,
+                ),
+            ]
+        records.append(_stored("agent_outcomes", 0, **{**_outcome(order), "status": status}))
+    return [replace(one, offset=number) for number, one in enumerate(records)]
+
+
+def _step(message: str, conversation: str, slot: str, agent: str) -> dict[str, Any]:
+    return {
+        **_decision(message, conversation, agent, "10"),
+        "slot": slot,
+        "path": "workflow",
+    }
+
+
+def judged_saga(records: list[Stored]) -> Report:
+    """The verdict on a history of two orders."""
+    sent = [Sent(f"m-{order}", order, ("agent_messages", 0, 0)) for order in ("o-1", "o-2")]
+    return Ledger(records, sent).judge()
+
+
+def test_ledger_good_saga_is_green() -> None:
+    """Many tasks of one message, one for each slot, and answers that end in the run."""
+    report = judged_saga(saga())
+
+    assert report.is_good, str(report)
+    assert dict(report.outcomes) == {"compensated": 1, "completed": 1}
+
+
+@pytest.mark.parametrize("index", range(len(saga())))
+def test_ledger_any_record_of_a_saga_dropped_is_red(index: int) -> None:
+    """A decision, a task, an answer, a failure, an outcome: whichever is missing, the ledger notices."""
+    records = saga()
+    dropped = records.pop(index)
+
+    assert not judged_saga(records).is_good, dropped
+
+
+@pytest.mark.parametrize(
+    "index", [i for i, record in enumerate(saga()) if b'"cli"' not in (record.value or b"")]
+)
+def test_ledger_any_record_of_a_saga_doubled_is_red(index: int) -> None:
+    """Each slot is decided once, each task given and answered once, each order ends once."""
+    records = saga()
+    records.append(replace(records[index], offset=99))
+
+    assert judged_saga(records).dup, records[index]
+
+
+@pytest.mark.parametrize(
+    ("on", "fields", "said"),
+    [
+        (
+            "agent_tasks_charge",
+            {"id": "t-x", "causationid": "m-o-1", "subject": "o-1"},
+            "tasks nobody decided",
+        ),
+        (
+            "agent_decisions",
+            _step("m-o-2", "o-2", "compensate:reserve", "reserve"),
+            "is completed, and",
+        ),
+        (
+            "agent_decisions",
+            _step("m-o-1", "o-1", "compensate:ship", "ship"),
+            "the step was never given out",
+        ),
+        (
+            "agent_decisions",
+            _step("m-o-1", "o-1", "step:charge:5", "charge"),
+            "step:charge:5 without step:charge:4",
+        ),
+    ],
+)
+def test_ledger_forged_record_of_a_saga_is_red(on: str, fields: dict[str, Any], said: str) -> None:
+    """A task of no slot, an undoing of what is completed or was never done, an attempt that follows none."""
+    report = judged_saga([*saga(), _stored(on, 99, **fields)])
+
+    assert said in str(report)
+    assert not report.is_good
+
+
+def test_ledger_saga_that_says_compensated_and_undid_nothing_is_red() -> None:
+    """The outcome alone proves nothing."""
+    records = [one for one in saga() if b"compensate:" not in (one.value or b"")]
+
+    assert "nothing was undone" in str(judged_saga(records))
