@@ -60,16 +60,19 @@ def rules(user: str, *, topic_prefix: str = "", group_prefix: str = "") -> tuple
 
 def _jobs(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
     yield from _topics(topic_prefix, (INCOMING_LEADS, AGENT_REGISTRY), "Read")
-    yield from _topics(topic_prefix, (AGENT_MESSAGES, AGENT_HEARTBEATS), "Read", "Write")
     written = (
+        AGENT_MESSAGES,
+        AGENT_HEARTBEATS,
         AGENT_DECISIONS,
         AGENT_OUTCOMES,
         AGENT_REVIEW,
         AGENT_MESSAGES_DLQ,
         AGENT_CONTROL,
     )
-    yield from _topics(topic_prefix, written, "Write")
-    yield _tasks(topic_prefix, "Write")
+    # Read too: transactional ids come from a pool (sql/_kafka.sql), so a job that starts asks who has a transaction open on
+    # what it writes, and Kafka answers only those who may read it.
+    yield from _topics(topic_prefix, written, "Read", "Write")
+    yield _tasks(topic_prefix, "Read", "Write")
     for job in JOB_NAMES:
         yield Rule("group", f"{group_prefix}{job}", ("Read",))
         # As sql/_kafka.sql names them.
