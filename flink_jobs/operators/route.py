@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pyflink.common import Row, Time, Types
+from pyflink.common import Duration, Row, Time, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 
@@ -156,13 +156,9 @@ def _flink_rows(rows: list[OutputRow]) -> Iterator[Row]:
 
 def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
     conversations = MapStateDescriptor("conversations", Types.STRING(), BLOB)
-    conversations.enable_time_to_live(
-        StateTtlConfig.new_builder(Time.milliseconds(STATE_TTL_MS)).build()
-    )
+    conversations.enable_time_to_live(_kept_for(STATE_TTL_MS))
     results = MapStateDescriptor("results", Types.STRING(), BLOB)
-    results.enable_time_to_live(
-        StateTtlConfig.new_builder(Time.milliseconds(RESULTS_TTL_MS)).build()
-    )
+    results.enable_time_to_live(_kept_for(RESULTS_TTL_MS))
     return KeyedStore(
         conversations=runtime_context.get_map_state(conversations),
         pending=runtime_context.get_map_state(MapStateDescriptor("pending", Types.STRING(), BLOB)),
@@ -171,6 +167,21 @@ def _keyed_store(runtime_context: RuntimeContext) -> KeyedStore:
         ),
         results=runtime_context.get_map_state(results),
     )
+
+
+def _kept_for(ttl_ms: int) -> StateTtlConfig:
+    """State that goes `ttl_ms` after it was last written, cleaned up in the background as Flink does by default.
+
+    Both cleanups are asked for by name, because PyFlink's own defaults make a Java duration, and inside the TaskManager that
+    starts a second JVM: 90 MB, and two seconds of each start. The duration given instead is never looked at.
+    """
+    any_duration: Any = Duration
+    builder = StateTtlConfig.new_builder(Time.milliseconds(ttl_ms)).disable_cleanup_in_background()
+    builder = builder.cleanup_incrementally(5, run_cleanup_for_every_record=False)
+    config: StateTtlConfig = builder.cleanup_in_rocksdb_compact_filter(
+        1000, any_duration(None)
+    ).build()
+    return config
 
 
 def _with_secret(model: ModelSettings) -> ModelSettings:

@@ -185,7 +185,9 @@ def taskmanager_spec(plan: ClusterPlan) -> ProcessSpec:
             f"taskmanager.resource-id={resource_id}",
         ),
         log_path=log,
-        environ=plan.flink_environ(),
+        # Some of PyFlink's classes ask for a JVM of their own where they are used; in here that would be a second one, so it
+        # is an error with their name instead.
+        environ={**plan.flink_environ(), "PYFLINK_GATEWAY_DISABLED": "1"},
         ready=lambda: _is_registered(plan, resource_id),
         stop_seconds=5.0,
     )
