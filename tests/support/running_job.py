@@ -147,7 +147,7 @@ class RunningJob:
         """Read committed records of `topics` from their beginning until `is_enough`, and return them.
 
         Raises:
-            AssertionError: it never was; with what was there.
+            AssertionError: it never was; with how much was there, the last of it, and what the job failed with.
         """
         consumer = _Consumer(
             *(full_name(self._prefix, topic) for topic in topics),
@@ -160,12 +160,18 @@ class RunningJob:
         deadline = time.monotonic() + timeout_seconds
         try:
             while not is_enough(found):
-                assert time.monotonic() < deadline, f"after {timeout_seconds} s: {_shown(found)}"
+                assert time.monotonic() < deadline, (
+                    f"after {timeout_seconds} s: {len(found)} records; the job: {self._failure()}; "
+                    f"the last: {_shown(found)}"
+                )
                 for batch in consumer.poll(200).values():
                     found += batch
         finally:
             consumer.close()
         return found
+
+    def _failure(self) -> str:
+        return (self._job_id and self._cluster.rest.failure(self._job_id)) or "no exception"
 
     def records(self, topics: Sequence[str], count: int, **options: Any) -> list[dict[str, Any]]:
         """Wait for `count` records and return their values, parsed."""
@@ -174,4 +180,4 @@ class RunningJob:
 
 
 def _shown(records: Iterable[Any]) -> list[tuple[str, bytes]]:
-    return [(record.topic, record.value[:300]) for record in records][-20:]
+    return [(record.topic, record.value[:200]) for record in records][-5:]
