@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -61,6 +62,15 @@ def rows_of(tables: TableEnvironment, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query."""
     with tables.execute_sql(query).collect() as found:
         return [tuple(row) for row in found]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_environment() -> Iterator[None]:
+    """PyFlink gives this process the environment of a Python worker, which Flink's processes that later tests start would inherit."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
