@@ -1,12 +1,14 @@
 """Reads numbers with their labels out of a text: `Berlin 3.7, Hamburg 1.9` or `2021: 5; 2022: 7`. Pure, and in linear time.
 
-It reads what stands there and guesses nothing: a number without a label counts only where none has one.
+It reads what stands there and guesses nothing: a number without a label counts only where none has one, and a unit that stands once,
+behind the last number of a list, is that of the whole list: `Berlin 3.7, Hamburg 1.9 and Munich 1.5 million`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agents.research.chart_spec import MAX_LABEL_CHARS, MAX_VALUE
@@ -22,6 +24,8 @@ _NUMBER: Final = re.compile(
 _UNIT: Final = re.compile(r"\s?(%|percent|thousand|million|billion|trillion)s?\b|\s?%")
 _WORD: Final = re.compile(r"[^\s:=()\[\]{}\"“”]+")
 _MAX_LABEL_WORDS: Final = 4
+# What ends a list: its unit is not that of the numbers before.
+_LIST_END: Final = re.compile(r"\n|[.!?](?=\s)")
 
 # Words in front of a label that are no part of it: `Draw Berlin 3.7`, `the sales of apples 5`.
 _FILLERS: Final = (
@@ -48,14 +52,12 @@ def labelled_numbers(text: str) -> tuple[Labelled, ...]:
     """
     with_label: dict[str, Labelled] = {}
     without: list[Labelled] = []
-    for part in _SEPARATOR.split(text[:MAX_READ_CHARS]):
-        found = _in_part(part)
-        if found is None:
-            continue
-        if found.label:
-            with_label[found.label] = found
-        else:
-            without.append(found)
+    for one_list in _lists(text[:MAX_READ_CHARS]):
+        for found in _with_one_unit(one_list):
+            if found.label:
+                with_label[found.label] = found
+            else:
+                without.append(found)
     if with_label:
         return tuple(with_label.values())
     return tuple(
@@ -72,8 +74,34 @@ def numbers_in(text: str) -> frozenset[float]:
     )
 
 
-def _in_part(part: str) -> Labelled | None:
-    """Return the one number of a part between separators: behind the last colon the first, as in `2021: 5`."""
+def _lists(text: str) -> Iterator[list[Labelled]]:
+    """Yield the numbers of each list of the text: what neither a line's nor a sentence's end divides."""
+    one_list: list[Labelled] = []
+    ended = begun = 0
+    separators = (match.span() for match in _SEPARATOR.finditer(text))
+    for until, after in (*separators, (len(text), len(text))):
+        found = _in_part(text[begun:until])
+        if found is not None:
+            number, (start, stop) = found
+            if _LIST_END.search(text, ended, begun + start):
+                yield one_list
+                one_list = []
+            one_list.append(number)
+            ended = begun + stop
+        begun = after
+    yield one_list
+
+
+def _with_one_unit(numbers: Sequence[Labelled]) -> Iterator[Labelled]:
+    """Give the unit behind the last number of a list to those that have none; where another unit stands, nobody knows whose it is."""
+    units = {one.unit for one in numbers}
+    last = numbers[-1].unit if numbers else ""
+    for one in numbers:
+        yield replace(one, unit=last) if units == {"", last} else one
+
+
+def _in_part(part: str) -> tuple[Labelled, tuple[int, int]] | None:
+    """Return the one number of a part between separators, and where it stands: behind the last colon the first, as in `2021: 5`."""
     head, colon, tail = _cut(part)
     match = _NUMBER.search(tail)
     if match is None:
@@ -86,7 +114,9 @@ def _in_part(part: str) -> Labelled | None:
         label = _label(_cut(head)[2])
     unit = _UNIT.match(tail, match.end())
     said = unit[0].strip().removesuffix("s") if unit else ""
-    return Labelled(label, value, "%" if said == "percent" else said)
+    offset = len(part) - len(tail)
+    span = (offset + match.start(), offset + (unit or match).end())
+    return Labelled(label, value, "%" if said == "percent" else said), span
 
 
 def _cut(part: str) -> tuple[str, str, str]:

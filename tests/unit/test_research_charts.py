@@ -94,6 +94,13 @@ def drawn(folder: Path, *arguments: Any, **more: Any) -> dict[str, Any]:
         ("- Berlin: 3.7\n- Bonn: 0.3", [("Berlin", 3.7, ""), ("Bonn", 0.3, "")]),
         ("New York 8.4 million, Los Angeles 3.9 million", [("New York", 8.4, "million"), ("Los Angeles", 3.9, "million")]),
         ("A 40%, B 60 percent", [("A", 40.0, "%"), ("B", 60.0, "%")]),
+        ("Berlin 3.7, Bonn 0.3 and Ulm 0.1 million", [("Berlin", 3.7, "million"), ("Bonn", 0.3, "million"), ("Ulm", 0.1, "million")]),
+        ("A 40; B 60 %", [("A", 40.0, "%"), ("B", 60.0, "%")]),
+        ("A 4, B 5 million, C 6 million", [("A", 4.0, "million"), ("B", 5.0, "million"), ("C", 6.0, "million")]),
+        ("A 4, B 5 %, C 6 million", [("A", 4.0, ""), ("B", 5.0, "%"), ("C", 6.0, "million")]),
+        ("A 4 million, B 5", [("A", 4.0, "million"), ("B", 5.0, "")]),
+        ("A 4, B 5. And then, C 6 million", [("A", 4.0, ""), ("B", 5.0, ""), ("C", 6.0, "million")]),
+        ("A 4\nB 5 million", [("A", 4.0, ""), ("B", 5.0, "million")]),
         ("5, 7, 9", [("1", 5.0, ""), ("2", 7.0, ""), ("3", 9.0, "")]),
         ("Berlin 1, Berlin 2", [("Berlin", 2.0, "")]),
         ("version 3.11.2 of 2026-01-05, pages 5-7", []),
@@ -284,6 +291,14 @@ def test_chart_of_nothing_is_not_drawn(tmp_path: Path, prompt: str, said: str) -
     assert isinstance(result, Terminal)
     assert said in result.detail
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
+
+
+def test_unit_behind_the_last_number_is_that_of_the_chart(tmp_path: Path) -> None:
+    """People write the unit once; the chart has it on its axis."""
+    answer = drawn(tmp_path, "Draw Berlin 3.7, Hamburg 1.9 and Munich 1.5 million")
+
+    assert answer["chart"]["y_label"] == "million"
+    assert [one["value"] for one in answer["chart"]["series"][0]["points"]] == [3.7, 1.9, 1.5]
 
 
 def test_model_says_what_is_drawn_and_code_draws_it(tmp_path: Path) -> None:
