@@ -58,7 +58,8 @@ async def ask(context: Context, request: ChatRequest, wrong: Judge) -> Asked | T
         if fields is not None:
             return Asked(fields, tokens_used)
         asked = replace(request, user=render(_REPAIR, user=request.user, problem=problem))
-    return Terminal("output_contract_violated", f"{model.name}: {problem}")
+    # What a model says another time may fit.
+    return Terminal("output_contract_violated", f"{model.name}: {problem}", is_permanent=False)
 
 
 def _read(text: str, wrong: Judge) -> tuple[dict[str, Any] | None, str]:

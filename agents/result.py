@@ -30,10 +30,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Trying again cannot help: the task becomes a dead letter with `reason`, and the conversation is told."""
+    """The task is over: it becomes a dead letter with `reason`, and the conversation is told.
+
+    `is_permanent`: trying again cannot help, so a workflow's step is not given out again. False where another task might succeed.
+    """
 
     reason: DeadLetterReason
     detail: str = ""
+    is_permanent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

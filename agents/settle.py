@@ -88,7 +88,15 @@ def settle(
         )
         return Settled((_to_messages(topics, message),), False, "task.escalated", result.reason)
     if isinstance(result, Terminal):
-        return give_up(serving, topics, attempt, result.reason, result.detail, now_ms)
+        return give_up(
+            serving,
+            topics,
+            attempt,
+            result.reason,
+            result.detail,
+            now_ms,
+            is_permanent=result.is_permanent,
+        )
     return _retry(serving, topics, attempt, result, now_ms, "handler_failed")
 
 
@@ -99,14 +107,24 @@ def give_up(
     reason: DeadLetterReason,
     detail: str,
     now_ms: int,
+    *,
+    is_permanent: bool = False,
 ) -> Settled:
-    """Return the dead letter of a task and the `task.failed` that tells its conversation."""
+    """Return the dead letter of a task and the `task.failed` that tells its conversation.
+
+    `is_permanent`: nobody need try again.
+    """
     detail = _cut(detail)
     failed = _answer(
         serving,
         attempt,
         TASK_FAILED,
-        {"reason": reason, "detail": detail, "attempts": attempt.number},
+        {
+            "reason": reason,
+            "detail": detail,
+            "attempts": attempt.number,
+            "permanent": is_permanent,
+        },
         now_ms,
         {},
     )

@@ -26,11 +26,15 @@ def _opened(path: Path) -> Books:
 def trouble(task: Task, books: Books, action: Action) -> Terminal | None:
     """Return the failure that the order asks for at `action`, or None.
 
-    `data.trouble` is `{at, kind}`: `refuse` fails every time, `once` the first time only.
+    `data.trouble` is `{at, kind}`: `refuse` fails for good, `fail` every time it is tried, `once` the first time only.
     """
     wanted = task.data.get("trouble")
     if not wanted or wanted["at"] != action:
         return None
     if wanted["kind"] == "once" and not books.stumbles_first(task.data["order_id"], action):
         return None
-    return Terminal("handler_failed", f"{action} fails because the order asks for it")
+    return Terminal(
+        "handler_failed",
+        f"{action} fails because the order asks for it",
+        is_permanent=wanted["kind"] == "refuse",
+    )

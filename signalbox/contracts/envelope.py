@@ -16,9 +16,8 @@ AGENT_SOURCE_PREFIX: Final = "agent/"
 
 # The types the engine itself gives meaning to. Everything else is a fleet's own vocabulary.
 TASK_ASSIGNED: Final = "task.assigned"  # orchestrator → agent
-TASK_FAILED: Final = (
-    "task.failed"  # agent → orchestrator: the handler gave up; data = {reason, detail}
-)
+# agent → orchestrator: the handler gave up; data = {reason, detail, attempts, permanent}
+TASK_FAILED: Final = "task.failed"
 TASK_STATUS: Final = (
     "task.status"  # agent → orchestrator: still working; extends the task's deadline
 )

@@ -17,10 +17,10 @@ from tests.faults.load import Outgoing
 
 UNDONE_BY = {"reserve": "release", "charge": "refund", "ship": "cancel"}
 WATCHED = 2
-"""The order that goes through every step: reserved, charged, not shipped, refunded, released."""
+"""The order that goes through every step: reserved, charged, twice not shipped, refunded, released."""
 FATES: Mapping[int, dict[str, Any]] = {
     1: {"payment_method": "declined_card"},
-    2: {"trouble": {"at": "ship", "kind": "refuse"}},
+    2: {"trouble": {"at": "ship", "kind": "fail"}},
     3: {"product_id": "unicorn"},
     4: {"payment_method": "declined_card", "trouble": {"at": "release", "kind": "once"}},
 }

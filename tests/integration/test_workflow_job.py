@@ -92,7 +92,13 @@ def _agents(job: RunningJob, servers: str, folder: Path, *, prefix: str = PREFIX
                     handle: Any = handlers[task.target or ""](Task(task, 1), context)
                     result = asyncio.run(handle)
                     if isinstance(result, Terminal):
-                        job.send(reply(task, {"detail": result.detail}, kind=TASK_FAILED))
+                        job.send(
+                            reply(
+                                task,
+                                {"detail": result.detail, "permanent": result.is_permanent},
+                                kind=TASK_FAILED,
+                            )
+                        )
                     else:
                         assert isinstance(result, Reply)
                         output = FLEET.agents[task.target or ""].output

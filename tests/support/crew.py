@@ -67,7 +67,9 @@ class Crew:
         # An attempt that is to be repeated fares no better the next time: nothing here changes meanwhile.
         reason = result.reason if isinstance(result, Terminal) else "handler_failed"
         self.failed.append(f"{definition.name}: {result.detail}")
-        return reply(task, {"reason": reason, "detail": result.detail}, kind="task.failed")
+        is_permanent = isinstance(result, Terminal) and result.is_permanent
+        data = {"reason": reason, "detail": result.detail, "permanent": is_permanent}
+        return reply(task, data, kind="task.failed")
 
     def tasks_of(self, agent: str) -> list[Mapping[str, Any]]:
         """What an agent was given, in order."""

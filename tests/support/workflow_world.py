@@ -92,9 +92,9 @@ class Work:
         """Let the agent of a task answer it."""
         self.world.send(reply(self.task(number), data or {"ok": True}, **more))
 
-    def fail(self, number: int = -1, detail: str = "no") -> None:
+    def fail(self, number: int = -1, detail: str = "no", **more: Any) -> None:
         """Let the agent of a task give up."""
-        self.answer({"detail": detail}, number, kind=TASK_FAILED)
+        self.answer({"detail": detail, **more}, number, kind=TASK_FAILED)
 
     def decide(self, decision: str, *, review: int = -1, **more: Any) -> None:
         """Let a person answer an approval."""

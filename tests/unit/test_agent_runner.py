@@ -614,4 +614,28 @@ class TestAcknowledged:
             "reason": "handler_failed",
             "detail": "no such account",
             "attempts": 1,
+            "permanent": True,
         }
+
+    @pytest.mark.parametrize(
+        ("result", "is_permanent"),
+        [
+            (Terminal("handler_failed", "no such account"), True),
+            (Terminal("output_contract_violated", "misfit", is_permanent=False), False),
+            (Retry(detail="busy"), False),
+        ],
+    )
+    async def test_runner_a_failure_says_whether_trying_again_can_help(
+        self, result: HandlerResult, is_permanent: bool
+    ) -> None:
+        """What a handler calls permanent is told so; used-up attempts are not, the next task may find better times."""
+
+        async def broken(task: Task, context: Context) -> HandlerResult:
+            return result
+
+        lab = AgentLab(max_attempts=1)
+        async with lab.running(broken):
+            lab.task(1)
+            await until(lambda: len(lab.messages()) == 1)
+
+        assert lab.messages()[0].data["permanent"] is is_permanent

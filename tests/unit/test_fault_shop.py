@@ -64,7 +64,12 @@ class Played:
             result = await handlers[agent](Task(task, 1), context)
             identity = reply_id(task.id, 0)
             if isinstance(result, Terminal):
-                answer = reply(task, {"detail": result.detail}, kind=TASK_FAILED, id=identity)
+                answer = reply(
+                    task,
+                    {"detail": result.detail, "permanent": result.is_permanent},
+                    kind=TASK_FAILED,
+                    id=identity,
+                )
             else:
                 kind = ORDERS_FLEET.agents[agent].output.type
                 answer = reply(task, result.data, kind=kind, id=identity)

@@ -83,7 +83,9 @@ class Desk:
         handler: Any = self._handlers[task.target or ""]
         result = self._loop.run_until_complete(handler(Task(task, 1), self._context))
         if isinstance(result, Terminal):
-            return reply(task, {"detail": result.detail}, kind=TASK_FAILED)
+            return reply(
+                task, {"detail": result.detail, "permanent": result.is_permanent}, kind=TASK_FAILED
+            )
         assert isinstance(result, Reply)
         return reply(task, result.data, kind=FLEET.agents[task.target or ""].output.type)
 

@@ -80,9 +80,9 @@ class Shop:
         handler = self._handlers[definition.name]
         result: HandlerResult = self._loop.run_until_complete(handler(Task(task, 1), self._context))  # type: ignore[arg-type]
         if isinstance(result, Terminal):
-            return reply(
-                task, {"reason": result.reason, "detail": result.detail}, kind="task.failed"
-            )
+            told = {"reason": result.reason, "detail": result.detail}
+            data = {**told, "permanent": result.is_permanent}
+            return reply(task, data, kind="task.failed")
         assert isinstance(result, Reply)
         assert definition.output.contract.accepts(result.data)
         return reply(task, result.data, kind=definition.output.type)
@@ -170,6 +170,11 @@ def test_order_that_succeeds_is_reserved_charged_and_shipped_with_a_result(tmp_p
             {"reserve": 2, "charge": 3998, "refund": 3998, "release": 2},
         ),
         (
+            {"trouble": {"at": "ship", "kind": "fail"}},
+            "compensated",
+            {"reserve": 2, "charge": 3998, "refund": 3998, "release": 2},
+        ),
+        (
             {"trouble": {"at": "ship", "kind": "once"}},
             "completed",
             {"reserve": 2, "charge": 3998, "ship": 1},
@@ -199,6 +204,23 @@ def test_order_that_fails_is_taken_back_as_far_as_it_went(
     assert shop.books.of("o-1") == booked
 
 
+@pytest.mark.parametrize(("kind", "tries"), [("refuse", 1), ("fail", 2)])
+def test_order_that_is_refused_for_good_is_not_tried_again(
+    tmp_path: Path, kind: str, tries: int
+) -> None:
+    """A step's retry is for what may pass; a refusal that stays is taken back at once."""
+    shop = Shop(tmp_path)
+    shop.place(order(1, trouble={"at": "ship", "kind": kind}))
+    tasks = []
+    while new := shop.new_tasks():
+        tasks += new
+        for task in new:
+            shop.world.send(shop.handle(task))
+    shop.close()
+
+    assert [task.data["action"] for task in tasks].count("ship") == tries
+
+
 def test_thousand_orders_with_thirty_percent_failures_add_up(tmp_path: Path) -> None:
     """Tasks come twice, answers come late or twice, three in ten orders fail: stock and money are right to the unit."""
     dice = random.Random(7)
@@ -210,7 +232,7 @@ def test_thousand_orders_with_thirty_percent_failures_add_up(tmp_path: Path) -> 
                 [
                     {"payment_method": "declined_card"},
                     {"product_id": "unicorn"},
-                    {"trouble": {"at": "ship", "kind": "refuse"}},
+                    {"trouble": {"at": "ship", "kind": "fail"}},
                     {"trouble": {"at": "charge", "kind": "refuse"}},
                     {
                         "payment_method": "declined_card",

@@ -138,6 +138,16 @@ def test_a_task_that_fails_may_be_skipped() -> None:
     assert [one.status for one in work.world.outcomes] == ["completed"]
 
 
+def test_a_task_that_fails_for_good_is_skipped_without_another_try() -> None:
+    """What its agent calls permanent costs no second task; the plan goes on as after the last retry."""
+    work = Planned(on_failure="skip", retries=1)
+    work.plan(task("a"), task("b", "a", by="bob"))
+    work.do("a", {"detail": "no numbers", "permanent": True}, kind=TASK_FAILED)
+
+    assert work.doing() == ["a", "b"]
+    assert "no numbers; trying again cannot help" in work.reasons("step:plan_a:failed")[0]
+
+
 def test_a_task_that_fails_fails_the_run_where_nothing_else_is_said() -> None:
     """What runs comes to rest, nothing more is given out, and the outcome names the task."""
     work = Planned()

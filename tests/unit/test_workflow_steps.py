@@ -182,6 +182,38 @@ def test_workflow_step_gets_its_retries_and_then_the_run_fails() -> None:
     assert "step a: ann: out of paper, at attempt 3 of 3" in outcome.detail
 
 
+def test_workflow_step_whose_agent_says_that_trying_again_cannot_help_is_not_tried_again() -> None:
+    """A permanent failure ends the step at once, whatever retries are left, and the outcome says why there was no other attempt."""
+    work = Work(step("a", retries=2))
+    work.start()
+    work.fail(detail="no such paper", permanent=True)
+
+    assert work.slots() == ["step:a"]
+    (outcome,) = work.world.outcomes
+    assert "step a: ann: no such paper; trying again cannot help" in outcome.detail
+
+
+@pytest.mark.parametrize("said", ["true", 1, None, {}])
+def test_workflow_step_is_tried_again_where_permanent_is_not_true(said: object) -> None:
+    """Only the boolean counts: whatever else stands there is an ordinary failure."""
+    work = Work(step("a", retries=1))
+    work.start()
+    work.fail(permanent=said)
+
+    assert work.slots() == ["step:a", "step:a:2"]
+
+
+def test_workflow_judge_that_fails_for_good_fails_the_step() -> None:
+    """The judge's permanent failure is the step's: nobody can accept the result any more."""
+    work = Work(step("a", validate_by={"agent": "judge"}, retries=3))
+    work.start()
+    work.answer()
+    work.fail(detail="no such rules", permanent=True)
+
+    assert work.slots() == ["step:a", "validate:a"]
+    assert "judge: no such rules" in work.world.outcomes[0].detail
+
+
 def test_workflow_step_whose_agent_is_silent_is_stuck_and_tried_again() -> None:
     """After its own timeout the record says who did not answer; the late answer is a dead letter and changes nothing."""
     work = Work(step("a", retries=1, timeout_seconds=30), step("b", "a", by="bob"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.fleets import message
 from tests.support.workflow_world import Work, rules_with, step, workflow
 
@@ -69,14 +71,18 @@ def test_undo_includes_a_step_whose_agent_fell_silent() -> None:
     assert [one.status for one in work.world.outcomes] == ["compensated"]
 
 
-def test_undo_that_fails_is_tried_again_later_and_then_goes_on() -> None:
-    """A failed compensation waits longer each time and is a task of its own; the ones before it in order wait for it."""
+@pytest.mark.parametrize("is_permanent", [False, True])
+def test_undo_that_fails_is_tried_again_later_and_then_goes_on(is_permanent: bool) -> None:
+    """A failed compensation waits longer each time and is a task of its own; the ones before it in order wait for it.
+
+    Also where its agent says that trying again cannot help: without it something stays undone.
+    """
     work = Work(*CHAIN)
     work.start()
     work.answer()
     work.answer()
     work.fail()
-    work.fail(detail="bank closed")
+    work.fail(detail="bank closed", permanent=is_permanent)
     assert len(work.world.dispatches) == 4
     work.world.pass_time(1)
     work.answer()

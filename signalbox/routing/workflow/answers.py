@@ -21,7 +21,8 @@ def replied(turn: Turn, step_id: str, agent: str, message: Envelope) -> None:
     step = run.step(step_id)
     if message.type == TASK_FAILED:
         why = message.data.get("detail") or message.data.get("reason") or "failed"
-        attempt_failed(turn, plan, step_id, f"{agent}: {why}")
+        is_permanent = message.data.get("permanent") is True
+        attempt_failed(turn, plan, step_id, f"{agent}: {why}", is_permanent=is_permanent)
     elif message.type == TASK_ESCALATED:
         _escalated(turn, plan, step_id, agent, message)
     elif step.status == "compensating":

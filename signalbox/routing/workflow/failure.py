@@ -14,8 +14,13 @@ MAX_UNDO_ATTEMPTS: Final = 5
 """How often one compensation is tried before the run goes on past it and says so."""
 
 
-def attempt_failed(turn: Turn, plan: Plan, step_id: str, detail: str) -> None:
-    """Try again while the step's retries, or those of every compensation, are not used up; else the step has failed."""
+def attempt_failed(
+    turn: Turn, plan: Plan, step_id: str, detail: str, *, is_permanent: bool = False
+) -> None:
+    """Try again while the step's retries, or those of every compensation, are not used up; else the step has failed.
+
+    With `is_permanent` its agent says that trying again cannot help; what undoes something is tried all the same.
+    """
     run = turn.run
     step, spec = run.step(step_id), plan.step(step_id)
     if step.status == "compensating":
@@ -34,6 +39,8 @@ def attempt_failed(turn: Turn, plan: Plan, step_id: str, detail: str) -> None:
             turn.evolve(workflow=waiting)
         else:
             give_up_undoing(turn, step_id, f"{detail}, at attempt {step.attempt}")
+    elif is_permanent and step.attempt <= spec.retries:
+        fail_step(turn, plan, step_id, f"{detail}; trying again cannot help")
     elif run.phase == "running" and step.attempt <= spec.retries:
         status = "validating" if step.status == "validating" else "pending"
         again = run.with_step(step_id, status=status, task="", detail=detail[:MAX_DETAIL_CHARS])
