@@ -88,14 +88,16 @@ class PlanSpec(_Spec):
     """The step's agent answers with tasks, `{tasks: [{id, agent, description, needs: [id]}]}`, which become further steps.
 
     Tasks go to `agents` only, at most `max_tasks` of them. A plan that is refused is asked for again with what is wrong as
-    `context`, at most `rounds` times; then the step has failed. Each task is given `input` and besides `task`, its description,
-    and `results`, what the tasks it needs answered. `on_failure`, `retries` and `timeout_seconds` are those of each task.
+    `context`, at most `rounds` times; then the step has failed. Each task is given `input`, what `input_for` has for its agent,
+    and besides `task`, its description, and `results`, what the tasks it needs answered. `on_failure`, `retries` and
+    `timeout_seconds` are those of each task.
     """
 
     agents: tuple[Name, ...] = Field(min_length=1, max_length=50)
     max_tasks: int = Field(12, ge=1, le=MAX_PLANNED_TASKS)
     rounds: int = Field(2, ge=0, le=10)
     input: Mapping[str, Any] | None = None
+    input_for: Mapping[Name, Mapping[str, Any]] | None = None
     on_failure: Literal["fail", "skip"] = "fail"
     retries: int = Field(0, ge=0, le=20)
     timeout_seconds: Seconds | None = None

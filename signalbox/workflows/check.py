@@ -174,6 +174,7 @@ def _of_step(step: CompiledStep) -> Iterator[tuple[Loc, Reference, bool]]:
         (("validate_by", "input"), step.validation, True),
         (("compensate", "input"), step.undo, True),
         (("plan", "input"), step.planned, True),
+        (("plan", "input_for"), step.planned_for, True),
     ):
         for place, reference in mapped.references if mapped is not None else ():
             yield (*start, *place), reference, knows_itself

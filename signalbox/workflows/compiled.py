@@ -24,7 +24,10 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStep:
-    """A step; of what its definition leaves out, the compiled part is None. `planned`: what each task of its plan is given."""
+    """A step; of what its definition leaves out, the compiled part is None.
+
+    `planned`: what each task of its plan is given; `planned_for`: agent → what each of its tasks is given besides.
+    """
 
     spec: StepSpec
     input: Mapped | None
@@ -33,6 +36,7 @@ class CompiledStep:
     validation: Mapped | None
     undo: Mapped | None
     planned: Mapped | None
+    planned_for: Mapped | None
 
     @classmethod
     def compile(cls, spec: StepSpec) -> Self:
@@ -52,6 +56,9 @@ class CompiledStep:
             else _mapping(validate_by.input, "validate_by", "input"),
             undo=None if spec.undo is None else _mapping(spec.undo.input, "compensate", "input"),
             planned=None if spec.plan is None else _mapping(spec.plan.input, "plan", "input"),
+            planned_for=None
+            if spec.plan is None
+            else _mapping(spec.plan.input_for, "plan", "input_for"),
         )
 
     @property

@@ -44,6 +44,7 @@ def placement(
     for number, step in enumerate(definition.steps):
         if step.plan is not None:
             yield from _reserved(number, step, step.plan)
+            yield from _given_nothing(number, step.plan)
         known = before(needs, step.id)
         for place, value in _mappings(step):
             loc: Loc = ("steps", number, *place)
@@ -91,10 +92,29 @@ class Sample:
                 match rest:
                     case ["input", str(name), *_] if name in TASK_FIELDS:
                         return ("steps", step, "plan", "agents", agent)
+                    case ["input", str(name), *inner] if name in self._given_alone(step, agent):
+                        return (
+                            "steps",
+                            step,
+                            "plan",
+                            "input_for",
+                            self._agent(step, agent),
+                            name,
+                            *inner,
+                        )
                     case ["input", *_]:
                         return ("steps", step, "plan", *rest)
                 return ("steps", step, "plan", "agents", agent)
         return loc
+
+    def _agent(self, step: int, agent: int) -> str:
+        plan = self.definition.steps[step].plan
+        return "" if plan is None else plan.agents[agent]
+
+    def _given_alone(self, step: int, agent: int) -> Mapping[str, Any]:
+        plan = self.definition.steps[step].plan
+        alone = None if plan is None else plan.input_for
+        return (alone or {}).get(self._agent(step, agent), {})
 
 
 def sample_of(definition: WorkflowDefinition) -> Sample:
@@ -131,11 +151,22 @@ def _named(word: str, agent: str, step_id: str, taken: set[str]) -> str:
     return name
 
 
+def _given_nothing(number: int, plan: PlanSpec) -> Iterator[Problem]:
+    """Find names in `input_for` that no task can be of."""
+    for name in plan.input_for or {}:
+        if name not in plan.agents:
+            what = f"input_for names {name!r}, which is given no tasks of this plan"
+            hint = f"the agents of the plan are {', '.join(plan.agents[:20])}"
+            yield Problem(("steps", number, "plan", "input_for", name), what, hint)
+
+
 def _reserved(number: int, step: StepSpec, plan: PlanSpec) -> Iterator[Problem]:
-    for place, mapping, names in (
+    given: tuple[tuple[Loc, Mapping[str, Any] | None, tuple[str, ...]], ...] = (
         (("input",), step.input, ("agents", "max_tasks")),
         (("plan", "input"), plan.input, TASK_FIELDS),
-    ):
+        *((place, mapping, TASK_FIELDS) for place, mapping in _for_one(plan)),
+    )
+    for place, mapping, names in given:
         for name in names:
             if mapping is not None and name in mapping:
                 what = f"`{name}` is filled in by the orchestrator, from the plan"
@@ -150,6 +181,12 @@ def _mappings(step: StepSpec) -> Iterator[tuple[Loc, Any]]:
         yield ("validate_by", "input"), step.validate_by.input
     if step.plan is not None:
         yield ("plan", "input"), step.plan.input
+        yield from _for_one(step.plan)
+
+
+def _for_one(plan: PlanSpec) -> Iterator[tuple[Loc, Mapping[str, Any]]]:
+    for agent, mapping in (plan.input_for or {}).items():
+        yield ("plan", "input_for", agent), mapping
 
 
 def _lists(

@@ -15,7 +15,7 @@ from signalbox.workflows.filling import TASKS_KEY
 from signalbox.workflows.run import PlannedTask, Plans
 
 TASK_FIELDS: Final = ("task", "results")
-"""What a task is given besides the plan's `input`."""
+"""What a task is given besides the plan's `input` and `input_for`."""
 
 
 def planned_id(step_id: str, task_id: str) -> str:
@@ -38,6 +38,11 @@ def briefing(plan: PlanSpec, agents: Mapping[str, AgentDefinition]) -> dict[str,
     }
 
 
+def given_to(plan: PlanSpec, agent: str) -> dict[str, Any]:
+    """Return the mapping of what each task of `agent` is given besides `TASK_FIELDS`; what is for it alone counts first."""
+    return {**(plan.input or {}), **(plan.input_for or {}).get(agent, {})}
+
+
 def expand(definition: WorkflowDefinition, plans: Plans) -> WorkflowDefinition:
     """Return `definition` with the tasks of `plans` as steps behind its own; the steps it has keep their places.
 
@@ -58,8 +63,9 @@ def expand(definition: WorkflowDefinition, plans: Plans) -> WorkflowDefinition:
     steps = [_own(step, plans, lists) for step in definition.steps]
     for step_id, tasks in plans.items():
         places = {task.id: number for number, task in enumerate(tasks)}
-        given = _filled(specs[step_id].input or {}, lists)
-        steps += [_step(step_id, specs[step_id], task, places[task.id], given) for task in tasks]
+        spec = specs[step_id]
+        given = {agent: _filled(given_to(spec, agent), lists) for agent in spec.agents}
+        steps += [_step(step_id, spec, task, places[task.id], given[task.agent]) for task in tasks]
     result = definition.result
     return definition.model_copy(
         update={"steps": tuple(steps), "result": result and _filled(result, lists)}
@@ -81,6 +87,9 @@ def _own(step: StepSpec, plans: Plans, lists: Mapping[str, Any]) -> StepSpec:
     ):
         if part is not None and part.input is not None:
             changes[name] = part.model_copy(update={"input": _filled(part.input, lists)})
+    if step.plan is not None and step.plan.input_for is not None:
+        plan = changes.get("plan", step.plan)
+        changes["plan"] = plan.model_copy(update={"input_for": _filled(plan.input_for, lists)})
     return step.model_copy(update=changes)
 
 

@@ -85,6 +85,10 @@ def gives(inner: str) -> str:
     return f"    input: {{prompt: {inner}}}"
 
 
+def alone(inner: str) -> str:
+    return f"\n    input_for: {{{inner}}}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A fleet whose workflow plans, and is right."""
@@ -161,6 +165,14 @@ def test_a_sound_plan_step_is_loaded(folder):
         (GIVES, gives("'{{ steps.answer.answer }}'"), "17:21", "step 'answer' need not have ended by then"),
         (GIVES, gives("1"), "17:21", "prompt of researcher: 1 is not of type"),
         (GIVES, gives("x, task: y"), "17:30", "`task` is filled in by the orchestrator"),
+        # What is for one of them alone.
+        (GIVES, GIVES + alone("wrter: {x: 1}"), "18:17", "input_for names 'wrter', which is given no tasks of this plan"),
+        (GIVES, GIVES + alone("writer: {x: 1}"), "18:29", "writer does not take 'x'"),
+        (GIVES, GIVES + alone("writer: {prompt: 1}"), "18:34", "prompt of writer: 1 is not of type"),
+        (GIVES, GIVES + alone("writer: {task: y}"), "18:32", "`task` is filled in by the orchestrator"),
+        (GIVES, GIVES + alone("writer: {prompt: '{{ data.promt }}'}"), "18:34", "`input` of the workflow has no 'promt'"),
+        (GIVES, GIVES + alone("writer: {prompt: '{{ data.prompt() }}'}"), "18:34", "a call is not allowed"),
+        (GIVES, GIVES + alone("writer: {prompt: {$tasks: plan}}"), "18:43", "the tasks of 'plan' need not have ended"),
         # What became of the tasks.
         (LISTS, "results: {$tasks: answer}", "22:58", "names 'answer', which is no plan step of this workflow; the plan steps are"),
         ("  needs: [plan]\n", "", "21:58", "need not have ended by then; add 'plan' to the `needs` of 'answer'"),
@@ -199,6 +211,15 @@ def test_whoever_is_given_tasks_takes_what_the_others_answer(folder, agents, sai
     assert [str(one).split(": ", 1)[1].startswith(said or "") for one in problems] == (
         [True] if said else []
     )
+
+
+def test_one_agent_may_be_given_what_the_others_do_not_take(folder):
+    """What `input_for` gives an agent is held against its contract alone, so that `input` need not suit everybody."""
+    wants = (WHO, "[researcher, picky]")
+    assert changed(folder, wants)
+    given = GIVES + alone("picky: {city: Bonn}")
+
+    assert changed(folder, wants, (GIVES, given)) == []
 
 
 def test_null_for_a_skipped_task_must_be_taken(folder):

@@ -98,6 +98,18 @@ def test_a_result_releases_what_needs_it_and_is_handed_on() -> None:
     )
 
 
+def test_what_is_for_one_agent_alone_goes_into_its_tasks_only() -> None:
+    """`input_for` is given to each task of its agent, before what `input` says; the tasks of others never see it."""
+    work = Planned(input_for={"bob": {"big": "{{ data.n }}", "n": "{{ data.n + 1 }}"}})
+    work.plan(task("a"), task("b", by="bob"), task("c", "a", by="bob"))
+    work.do("a", {"x": 1})
+
+    given = {data["task"]: {**data, "results": 0} for _, data in work.given() if "task" in data}
+    assert given["Do a."] == {"n": 7, "task": "Do a.", "results": 0}
+    assert given["Do b."] == {"n": 8, "big": 7, "task": "Do b.", "results": 0}
+    assert given["Do c."] == {"n": 8, "big": 7, "task": "Do c.", "results": 0}
+
+
 def test_what_needs_the_plan_waits_for_all_tasks_and_is_given_their_results() -> None:
     """The synthesis begins with the last task; the outcome has the final answer, and every task cost a hop."""
     work = Planned()

@@ -57,6 +57,21 @@ def scripted(
     return Crew("research", context_of(tmp_path, model)), model
 
 
+def test_picture_of_a_request_goes_to_who_looks_at_it_and_to_nobody_else(tmp_path: Path) -> None:
+    """A picture is a quarter of a megabyte as text: every other task of the plan is as small as without one."""
+    picture = f"data:image/png;base64,{'A' * 200_000}"
+    crew, _ = scripted(
+        tmp_path,
+        plan(("find", "researcher", []), ("look", "image_analyst", []), ("tell", "writer", ["find", "look"])),
+    )  # fmt: skip
+    crew.send({"prompt": "What is this?", "image": picture}, kind=PROMPT)
+
+    sizes = {task.target: len(task.to_json()) for task in crew.given}
+    assert crew.tasks_of("image_analyst")[0]["image"] == picture
+    assert set(sizes) == {"planner", "researcher", "image_analyst", "writer", "synthesizer"}
+    assert [name for name, size in sizes.items() if size > 10_000] == ["image_analyst"]
+
+
 def test_question_is_researched_then_written_then_answered(crew: Crew) -> None:
     """The plain plan: research first, the writer is handed what was found, and the answer says that no model wrote it."""
     outcome = crew.send({"prompt": "What is a signal box?"}, kind=PROMPT)
