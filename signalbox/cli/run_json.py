@@ -10,11 +10,11 @@ from signalbox.cli.run_shape import Shape
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 
 
-def run_json(run: RunSeen, shape: Shape) -> dict[str, Any]:
+def run_json(run: RunSeen, shape: Shape, *, now_ms: int) -> dict[str, Any]:
     """Write a run: its steps in the order of their needs, and what was undone in the order in which that began.
 
-    `needs` of a step is there where its definition is known; `status` of the run is its outcome's, or `running`, `stopping`,
-    `compensating`.
+    `stuck` names the steps whose agents were to answer before `now_ms`. `needs` of a step is there where its definition is known;
+    `status` of the run is its outcome's, or `running`, `stopping`, `compensating`.
     """
     return {
         "name": run.name,
@@ -23,6 +23,7 @@ def run_json(run: RunSeen, shape: Shape) -> dict[str, Any]:
         **_span(run.began_ms, run.ended_ms),
         "definitions": run.digest,
         "cancelled": run.cancelled,
+        "stuck": list(run.stuck(now_ms)),
         "steps": [_step(run, one, shape) for one in shape.order],
         "compensations": [_undoing(one) for one in run.undoings.values()],
     }

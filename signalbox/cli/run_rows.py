@@ -27,6 +27,7 @@ _MARKS: Final = {
     "compensating": ("↩", "cyan"),
     "pending": ("·", "dim"),
 }
+_STUCK: Final = ("!", "bold red")
 _ENDED: Final = {"failed": "failed", "silent": "no answer", "escalated": "asked for a person"}
 
 
@@ -57,7 +58,8 @@ def step_rows(run: RunSeen, shape: Shape, now_ms: int) -> Iterator[Row]:
         has_below = following is not None and len(following.prefix) > len(line.prefix)
         rail = line.prefix.replace("├─► ", "│   ").replace("└─► ", "    ")
         step = run.steps.get(line.step) or StepSeen(line.step, 0)
-        mark, style = _MARKS[run.status_of(step)]
+        is_stuck = step.is_stuck(now_ms)
+        mark, style = _STUCK if is_stuck else _MARKS[run.status_of(step)]
         others = _not_before_others(line.also, shape.needs, line.step)
         also = (f"also after {', '.join(others)}",) if others else ()
         yield Row(
@@ -69,7 +71,7 @@ def step_rows(run: RunSeen, shape: Shape, now_ms: int) -> Iterator[Row]:
             began_ms=step.began_ms,
             took_ms=took_ms(step.began_ms, step.ended_ms),
             worked_ms=step.worked_ms,
-            words=step_words(run, step),
+            words="stuck" if is_stuck else step_words(run, step),
             spans=tuple(spans_of(step.work, now_ms, judged=step.judged, asked=step.asked)),
             notes=(*also, *_step_notes(step, now_ms)),
         )
@@ -86,7 +88,8 @@ def _not_before_others(also: Sequence[str], needs: Needs, step: str) -> list[str
 def undoing_rows(run: RunSeen, now_ms: int) -> Iterator[Row]:
     """Yield a row for each step that is undone, in the order in which that began."""
     for undoing in run.undoings.values():
-        mark, style = _MARKS[undoing.status]
+        is_stuck = undoing.is_stuck(now_ms)
+        mark, style = _STUCK if is_stuck else _MARKS[undoing.status]
         tries = undoing.tries
         began_ms = tries[0].at_ms if tries else None
         ended_ms = tries[-1].ended_ms if tries and undoing.status != "compensating" else None
@@ -100,7 +103,7 @@ def undoing_rows(run: RunSeen, now_ms: int) -> Iterator[Row]:
             began_ms=began_ms,
             took_ms=took_ms(began_ms, ended_ms),
             worked_ms=sum(took) if took else None,
-            words=_undoing_words(undoing),
+            words="stuck" if is_stuck else _undoing_words(undoing),
             spans=tuple(spans_of(tries, now_ms)),
             notes=tuple(_undoing_notes(undoing, now_ms)),
         )
@@ -182,7 +185,7 @@ def _open(one: Given, now_ms: int) -> str:
     taken = "" if one.taken_ms is None else f", took it up {until(one.taken_ms - 1, now_ms)}"
     if one.due_ms is None:
         return f"{one.agent} has it for {duration(max(0, now_ms - one.at_ms))}{taken}"
-    if one.due_ms < now_ms:
+    if one.is_stuck(now_ms):
         return f"stuck: {one.agent} was to answer {until(one.due_ms, now_ms)}{taken}"
     return f"{one.agent} is to answer {until(one.due_ms, now_ms)}{taken}"
 

@@ -52,6 +52,10 @@ class Given:
         """Whether it is waited for."""
         return self.ending == "open"
 
+    def is_stuck(self, now_ms: int) -> bool:
+        """Whether it is waited for past its deadline."""
+        return self.is_open and self.due_ms is not None and self.due_ms < now_ms
+
     @property
     def is_accepted(self) -> bool | None:
         """What a judge said; None where it has not, or is none."""
@@ -127,6 +131,10 @@ class StepSeen:
         yield from self.work
         yield from self.judged
 
+    def is_stuck(self, now_ms: int) -> bool:
+        """Whether it waits for an agent past the deadline."""
+        return any(one.is_stuck(now_ms) for one in self.given)
+
     @property
     def everything(self) -> Iterator[Given | Asked]:
         """All tasks, then all questions to a person."""
@@ -148,6 +156,10 @@ class Undoing:
     tries: list[Given] = field(default_factory=list)
     failed: str | None = None
     failed_ms: int | None = None
+
+    def is_stuck(self, now_ms: int) -> bool:
+        """Whether it waits for an agent past the deadline."""
+        return any(one.is_stuck(now_ms) for one in self.tries)
 
     @property
     def status(self) -> StepStatus:
@@ -205,6 +217,16 @@ class RunSeen:
             yield from step.given
         for undoing in self.undoings.values():
             yield from undoing.tries
+
+    def stuck(self, now_ms: int) -> tuple[str, ...]:
+        """Return the steps that wait for an agent past its deadline, to do, to judge or to undo them; each once."""
+        parts = (*self.steps.values(), *self.undoings.values())
+        ids = (
+            one.id if isinstance(one, StepSeen) else one.step
+            for one in parts
+            if one.is_stuck(now_ms)
+        )
+        return tuple(dict.fromkeys(ids))
 
     def status_of(self, step: StepSeen) -> StepStatus:
         """How far a step is, what was undone of it included."""

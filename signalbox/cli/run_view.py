@@ -69,7 +69,9 @@ def _headline(run: RunSeen, now_ms: int) -> str:
         what = (
             f"{words.get(run.status, run.status)} since {duration(max(0, now_ms - run.began_ms))}"
         )
-    return f"{name}: {what}, started by {run.start_id}"
+    stuck = run.stuck(now_ms)
+    late = f", stuck at {', '.join(stuck)}" if stuck else ""
+    return f"{name}: {what}{late}, started by {run.start_id}"
 
 
 @dataclass(frozen=True, slots=True)

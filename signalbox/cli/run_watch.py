@@ -146,7 +146,9 @@ class WatchedRun:
 
     def _run_json(self, definition: WorkflowDefinition) -> dict[str, Any] | None:
         seen = self._run
-        return None if seen is None else run_json(seen, shape_of(seen, definition))
+        if seen is None:
+            return None
+        return run_json(seen, shape_of(seen, definition), now_ms=to_epoch_ms(session.now()))
 
 
 def _print_outcome(outcome: Outcome) -> None:

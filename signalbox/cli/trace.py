@@ -49,10 +49,10 @@ def trace(
         raise typer.Exit(1)
     seen = runs_of(conversation, facts)
     runs = tuple(zip(seen, read_shapes(settings, broker, seen), strict=True))
-    if as_json:
-        session.print_json({**trace_json(found), **runs_json(runs)})
-        return
     now_ms = to_epoch_ms(session.now())
+    if as_json:
+        session.print_json({**trace_json(found), **runs_json(runs, now_ms=now_ms)})
+        return
     show_lines(lines_of(found, runs, now_ms=now_ms, width=terminal_width()))
     if (asked := worth_explaining(found)) is not None:
         session.note(f"\nwhy a decision fell: signalbox explain {asked}")
@@ -83,8 +83,8 @@ def without_drawn(found: Trace, runs: Runs) -> Trace:
     return replace(found, steps=steps)
 
 
-def runs_json(runs: Runs) -> dict[str, Any]:
+def runs_json(runs: Runs, *, now_ms: int) -> dict[str, Any]:
     """Write the newest run as `workflow`, null where there is none; those before it as `earlier_workflows`, the oldest first."""
-    written = [run_json(run, shape) for run, shape in runs]
+    written = [run_json(run, shape, now_ms=now_ms) for run, shape in runs]
     earlier = {"earlier_workflows": written[:-1]} if written[1:] else {}
     return {"workflow": written[-1] if written else None, **earlier}

@@ -186,7 +186,27 @@ def test_drawing_of_a_running_step_says_when_its_agent_is_to_answer() -> None:
 
     assert in_time[-2].split() == ["│", "cyd", "is", "to", "answer", "in", "59", "s"]
     assert "stuck: cyd was to answer 8 s ago" in late[-2]
-    assert in_time[-3].split()[-1] == "running"
+    assert (in_time[-3].split()[0], in_time[-3].split()[-1]) == ("▶", "running")
+    assert (late[-3].split()[0], late[-3].split()[-1]) == ("!", "stuck")
+    assert (", stuck at ship," in late[0], "stuck" in in_time[0]) == (True, False)
+
+
+def test_run_json_names_the_steps_that_are_stuck() -> None:
+    """Whoever is to do, to judge or to undo a step and is past the deadline; nobody once the run went on or is over."""
+    doing = begun(workflow(step("a", timeout_seconds=10), step("b", by="bob", timeout_seconds=99)))
+    judging = begun(workflow(step("a", timeout_seconds=10, validate_by={"agent": "judge"})))
+    judging.answers("ann", {"ok": 1}, at=100)
+    undoing = begun(workflow(step("a", undo=True, timeout_seconds=10), step("b", "a", by="bob")))
+    undoing.answers("ann", {"ok": 1}, at=100)
+    undoing.fails("bob", "no", at=200)
+
+    for told in (doing, judging, undoing):
+        (run,) = runs_of("c", facts(told))
+        written = [run_json(run, shape_of(run, None), now_ms=T0 + at) for at in (9000, 11_000)]
+        assert [one["stuck"] for one in written] == [[], ["a"]]
+        for at in (11_000, 14_000):
+            told.time_passes("c", at=at)
+        assert run_json(run_of(told), shape_of(run, None), now_ms=T0 + 14_000)["stuck"] == []
 
 
 def test_drawing_shows_who_agreed_and_what_the_judge_said() -> None:
@@ -345,7 +365,9 @@ def test_run_from_records_that_came_twice_is_the_same() -> None:
     twice = tuple(one for fact in once for one in (fact, replace(fact, offset=fact.offset + 1000)))
     shape = shape_of(runs_of("c", once)[0], DIAMOND)
 
-    assert run_json(runs_of("c", twice)[0], shape) == run_json(runs_of("c", once)[0], shape)
+    assert run_json(runs_of("c", twice)[0], shape, now_ms=T0) == run_json(
+        runs_of("c", once)[0], shape, now_ms=T0
+    )
 
 
 def test_runs_of_one_conversation_are_told_apart() -> None:
@@ -355,7 +377,7 @@ def test_runs_of_one_conversation_are_told_apart() -> None:
     again = message("m-2", {"n": 3}, conversation="c", type="work.asked")
     told.arrives(again, at=1000, decided_at=1004)
     first, second = runs_of("c", facts(told))
-    written = runs_json([(one, shape_of(one, None)) for one in (first, second)])
+    written = runs_json([(one, shape_of(one, None)) for one in (first, second)], now_ms=T0)
 
     assert (first.status, second.status) == ("completed", "running")
     assert written["workflow"]["started_by"] == "m-2"
@@ -368,13 +390,13 @@ def test_runs_of_a_conversation_without_a_workflow_are_none() -> None:
     told.arrives(message("p-1", {"z": 1}, conversation="d", target="ann"), at=10)
 
     assert runs_of("d", facts(told)) == ()
-    assert runs_json([]) == {"workflow": None}
+    assert runs_json([], now_ms=T0) == {"workflow": None}
 
 
 def test_run_json_is_what_programs_are_promised() -> None:
     """Name, status, steps with needs and slots, compensations in order; times are RFC 3339, durations whole ms."""
     found = run_of(saga())
-    value = run_json(found, shape_of(found, SAGA))
+    value = run_json(found, shape_of(found, SAGA), now_ms=T0)
 
     assert (value["name"], value["status"], value["ms"]) == ("work", "compensated", 7501)
     wanted = ("id", "agent", "status", "attempt", "ms", "needs", "slot")

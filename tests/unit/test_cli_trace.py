@@ -99,6 +99,30 @@ def test_trace_of_a_duplicate_message_counts_it_once(story):
     assert found.steps[0].duplicates == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"state": "assigned", "attempt": 1}, "taken up"),
+        ({"state": "assigned", "attempt": 3}, "taken up, attempt 3"),
+        ({"state": "working", "status": "reading page 3", "percent": 40}, "40 %: reading page 3"),
+        ({"state": "working", "status": "nearly there"}, "nearly there"),
+        ({"state": "working", "percent": 62.5}, "62.5 %: still working"),
+        ({}, "still working"),
+    ],
+)
+def test_trace_shows_how_far_a_task_is(story, data, line):
+    """A status stands in the timeline with what it says, and whether the agent took the task up or works on it."""
+    story.arrives(message("m-9", {"lead": "Bob"}, conversation="bob"), at=0)
+    story.answers("research", data, at=50, kind="task.status", id="s-1")
+    found = trace_of("bob", facts_of(story.records(), ""))
+
+    assert found is not None
+    told = [one.text for one in lines_of(found)]
+    (place,) = [number for number, one in enumerate(told) if "task.status" in one]
+    assert "from agent/research" in told[place]
+    assert told[place + 2].strip() == f"└─ {line}"
+
+
 def test_trace_json_has_hop_and_agent_times(story):
     """Programs read the same times a person does."""
     found = trace_of("ada", facts_of(story.records(), ""))
