@@ -220,13 +220,9 @@ class RunSeen:
 
     def stuck(self, now_ms: int) -> tuple[str, ...]:
         """Return the steps that wait for an agent past its deadline, to do, to judge or to undo them; each once."""
-        parts = (*self.steps.values(), *self.undoings.values())
-        ids = (
-            one.id if isinstance(one, StepSeen) else one.step
-            for one in parts
-            if one.is_stuck(now_ms)
-        )
-        return tuple(dict.fromkeys(ids))
+        steps = [one.id for one in self.steps.values() if one.is_stuck(now_ms)]
+        undone = [one.step for one in self.undoings.values() if one.is_stuck(now_ms)]
+        return tuple(dict.fromkeys([*steps, *undone]))
 
     def status_of(self, step: StepSeen) -> StepStatus:
         """How far a step is, what was undone of it included."""

@@ -115,5 +115,7 @@ def _load_list(path: Path) -> Fleet:
             problem = f"agent {agent.name!r} is also declared on line {other}"
             raise file.error(("agents", number, "name"), problem, "names are unique")
         first[agent.name] = number
-    head = FleetFile.model_validate(listed.model_dump(exclude={"agents"}))
-    return Fleet(head.policy_alone(), {agent.name: agent for agent in listed.agents})
+    head = FleetFile.model_validate(listed.model_dump(exclude={"agents"}, by_alias=True))
+    return Fleet(
+        head.policy_alone(), {agent.name: head.completed(agent) for agent in listed.agents}
+    )

@@ -50,7 +50,8 @@ def open_fleet(folder: Path) -> FleetFolder:
         DefinitionError: at the first file and place that is wrong.
     """
     head_file, head = _head(folder)
-    agents, files = _unique(agent_paths(folder), _agent, head.schemas, "agent")
+    found, files = _unique(agent_paths(folder), _agent, head.schemas, "agent")
+    agents = {name: head.completed(agent) for name, agent in found.items()}
     if not agents:
         raise head_file.error(
             (), "the fleet has no agents", "add one YAML file per agent beside it"
@@ -110,13 +111,15 @@ def workflow_paths(folder: Path) -> list[Path]:
 
 
 def load_agent(path: Path) -> AgentDefinition:
-    """Load one agent definition; schemas it shares are looked up in `fleet.yaml` beside it.
+    """Load one agent definition, with what `fleet.yaml` beside it says for all of the fleet.
 
     Raises:
         DefinitionError: with the line and column of the first wrong value.
     """
-    is_in_fleet = (path.parent / FLEET_FILE).is_file()
-    return _agent(YamlFile.read(path), _head(path.parent)[1].schemas if is_in_fleet else {})
+    if not (path.parent / FLEET_FILE).is_file():
+        return _agent(YamlFile.read(path), {})
+    head = _head(path.parent)[1]
+    return head.completed(_agent(YamlFile.read(path), head.schemas))
 
 
 def problems_in(folder: Path) -> list[DefinitionError]:

@@ -269,12 +269,22 @@ class FleetPolicy(_Spec):
 class FleetFile(FleetPolicy):
     """The file `fleet.yaml`: the policy, and the schemas its agents share (`$ref: fleet.yaml#/schemas/<name>`).
 
-    `entries`: who takes what comes from outside. Only the linter reads it; absent, whoever takes no agent's answer is one.
+    `subscribe`: of every agent that does not say it itself; an agent's own `subscribe: null` is a word. `entries`: who takes what
+    comes from outside. Only the linter reads it; absent, whoever takes no agent's answer is one.
     """
 
     schemas: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     entries: tuple[Name, ...] | None = None
+    subscribe: SubscribeSpec | None = None
+
+    def completed(self, agent: AgentDefinition) -> AgentDefinition:
+        """Return `agent` with what the file says for all of the fleet: what travels names no other file."""
+        if self.subscribe is None or "subscribe" in agent.model_fields_set:
+            return agent
+        return agent.model_copy(update={"subscribe": self.subscribe})
 
     def policy_alone(self) -> FleetPolicy:
-        """Return what the running system needs: the shared schemas are inlined in the definitions by then."""
-        return FleetPolicy.model_validate(self.model_dump(exclude={"schemas", "entries"}))
+        """Return what the running system needs: shared schemas and subscriptions are in the definitions by then."""
+        return FleetPolicy.model_validate(
+            self.model_dump(exclude={"schemas", "entries", "subscribe"})
+        )

@@ -52,6 +52,16 @@ def test_plain_text_input_takes_any_text_and_a_schema_stays_a_contract(tmp_path)
     assert fleet.policy.calibration.none_below == 0.4
 
 
+def test_list_has_one_subscription_for_all_its_agents(tmp_path) -> None:
+    """As in fleet.yaml: whoever says nothing of his own hears by it; filters keep what they say."""
+    told = "subscribe: {filters: [{not: {event_type: x.*}}]}\n"
+    fleet = load_definitions(written(tmp_path, told + TWO))
+
+    for agent in fleet.agents.values():
+        assert agent.subscribe is not None
+        assert agent.subscribe.filters[0].not_ is not None
+
+
 def test_folder_is_loaded_as_the_stack_loads_it() -> None:
     """A fleet is evaluated as it runs."""
     assert set(load_definitions(SDR).agents) >= {"lead_ingestion", "send_email"}

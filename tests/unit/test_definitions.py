@@ -243,3 +243,53 @@ def _active(*agents):
 
 def _rules(*agents):
     return Rules.compile(_active(*agents), EnginePolicy())
+
+
+FOR_ALL = """\
+name: desk
+subscribe:
+  priority: 2
+  filters:
+  - {event_type: [system.coordination.*, agent.lifecycle.*]}
+"""
+
+
+def desk(tmp_path: Path, head: str, **more: str) -> Path:
+    """A fleet's folder: `head` as its fleet.yaml, and for each name a copy of the writer with more lines."""
+    (tmp_path / "fleet.yaml").write_text(head)
+    for name, lines in more.items():
+        (tmp_path / f"{name}.yaml").write_text(GOOD.replace("writer", name, 1) + lines)
+    return tmp_path
+
+
+def test_fleet_s_subscription_is_that_of_every_agent_that_has_none(tmp_path):
+    """Its agents listen from the moment they join; one with a word of its own, be it null, listens to that."""
+    own = "subscribe: {role: listener, filters: [{event_type: text.*}]}"
+    folder = desk(tmp_path, FOR_ALL, plain="", own=own, deaf="subscribe: null")
+    agents = load_fleet(folder).agents
+
+    plain, deaf = agents["plain"].subscribe, agents["deaf"].subscribe
+    assert plain is not None
+    assert (plain.priority, agents["plain"].is_candidate) == (2, True)
+    assert (agents["own"].is_candidate, deaf) == (False, None)
+    assert load_agent(folder / "plain.yaml") == agents["plain"]
+
+
+def test_fleet_s_subscription_travels_in_the_definitions(tmp_path):
+    """What goes to the registry is whole: the running system hears by it without the file, and a change is a new version."""
+    before = ActiveSet.of([load_fleet(desk(tmp_path, "name: desk", plain=""))])
+    after = ActiveSet.of([load_fleet(desk(tmp_path, FOR_ALL, plain=""))])
+    parts, manifest = after.records(datetime(2026, 1, 1, tzinfo=UTC))
+    carried = ActiveSet.from_records(manifest, {one.key: one for one in parts})
+
+    assert carried is not None
+    assert carried.agents["plain"].subscribe == after.agents["plain"].subscribe
+    assert before.agents["plain"].digest != after.agents["plain"].digest
+    assert "subscribe" not in after.policies["desk"].as_json()
+
+
+def test_fleet_s_subscription_that_is_wrong_is_told_in_its_file(tmp_path):
+    """The error stands where it was written, not at the agents."""
+    head = FOR_ALL.replace("priority: 2", "priority: 20")
+    with pytest.raises(DefinitionError, match=r"fleet\.yaml:3:13: .*less than or equal to 10"):
+        load_fleet(desk(tmp_path, head, plain=""))
