@@ -216,6 +216,33 @@ def test_a_plan_is_refused_asked_for_again_with_what_is_wrong_and_then_taken() -
     assert work.slots() == ["step:plan", "step:plan:2", "step:plan_b"]
 
 
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ([task("a", by="zoe")], "agent is 'zoe'; choose one of ann, bob"),
+        ([task("a", "b"), task("b", "a")], "tasks need each other in a circle: "),
+        ([task("a", "a")], "tasks need each other in a circle: a → a"),
+        ([task("a", "b")], "task a needs 'b', which is no task of this plan"),
+        ([task("a", by="other")], "agent is 'other'; choose one of ann, bob"),
+        ([task(f"t{n}") for n in range(10_000)], "10000 tasks; at most 12 are allowed"),
+        (["a", 7], "task 1 is 'a', not an object"),
+        ([], "no tasks"),
+    ],
+)
+def test_a_plan_that_cannot_run_ends_on_record_and_nothing_of_it_is_given_out(tasks, said) -> None:
+    """Strangers, circles, ten thousand tasks, rubbish: a record and the outcome say what is wrong, and nobody else is asked."""
+    work = Planned(rounds=0)
+    work.plan(*tasks)
+
+    (record,) = [one for one in work.world.decisions if one.slot == "plan:plan:refused"]
+    (outcome,) = work.world.outcomes
+    assert said in record.reason
+    assert outcome.status == "failed"
+    assert said in outcome.detail
+    assert [one.agent for one in work.world.dispatches] == ["planner"]
+    assert not work.world.dead_letters
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_a_plan_that_is_refused_once_more_than_there_are_rounds_fails_the_run(rounds) -> None:
     """It is asked for again as often as it says; each refusal has a record, and the outcome says what was wrong."""

@@ -296,6 +296,20 @@ class TestRefusals:
         assert "filter failed: data.x is a JSON string" in record.reason
         assert world.counts.count("signalbox.filter_failures") == 1
 
+    @pytest.mark.parametrize(
+        "spec", [{"regex": "^(a+)+$"}, {"json_path": "$.x", "regex": "(a|a)*b$"}]
+    )
+    def test_a_pattern_that_would_backtrack_for_ever_holds_nothing_up(self, spec):
+        """It is no match, the routed agent and the other subscribers have the message, and there is no dead letter."""
+        fleet = (subscriber("ear", filters=[spec]), subscriber("eye", filters=[]))
+        world = Simulation(rulebook(agent("worker", ["x"]), *fleet))
+
+        world.send(message("m-1", {"x": "a" * 100_000 + "!"}))
+
+        assert agents_of(world) == ["eye", "worker"]
+        assert not world.dead_letters
+        assert "signalbox.filter_failures" not in world.counts
+
     def test_who_did_not_get_it_is_bounded_in_the_record(self):
         """Of fifty refusals twenty are listed, and all are counted."""
         crowd = [subscriber(f"s{number:02}", ["y"]) for number in range(50)]

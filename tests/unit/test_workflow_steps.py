@@ -168,6 +168,44 @@ def test_workflow_input_that_the_agents_contract_refuses_fails_the_step() -> Non
     assert "q: required" in work.world.outcomes[0].detail
 
 
+def test_workflow_result_for_a_task_that_is_none_or_closed_is_late_and_changes_nothing() -> None:
+    """A task that never was, one of another agent, one that was answered: each is a dead letter that says so, and the run goes on."""
+    work = Work(step("a"), step("b", "a", by="bob"), result={"x": "{{ steps.b.x }}"})
+    work.start()
+    work.answer({"x": 1}, 0)
+    for number, wrong in enumerate(
+        (
+            {"causationid": "task-that-never-was"},
+            {"source": "agent/bob"},
+            {"data": {"x": 2}},
+        )
+    ):
+        answer = reply(work.task(0), {"x": 9}, id=f"wrong-{number}").evolve(**wrong)
+        work.world.send(answer)
+    work.answer({"x": 3}, 1)
+
+    assert [one.reason for one in work.world.dead_letters] == ["late"] * 3
+    assert all("no open task" in one.detail for one in work.world.dead_letters)
+    assert [one.agent for one in work.world.dispatches] == ["ann", "bob"]
+    assert [one.result for one in work.world.outcomes] == [{"x": 3}]
+
+
+def test_workflow_result_that_comes_twice_counts_once() -> None:
+    """The same answer again is a duplicate, also after the run is over: counted, with neither a task nor an outcome of its own."""
+    work = Work(step("a"), step("b", "a", by="bob"))
+    work.start()
+    first = reply(work.task(0), {"x": 1})
+    work.world.send(first)
+    work.world.send(first)
+    work.answer({"x": 2}, 1)
+    work.world.send(first)
+
+    assert [one.agent for one in work.world.dispatches] == ["ann", "bob"]
+    assert work.world.counts.count("signalbox.duplicates") == 2
+    assert [one.status for one in work.world.outcomes] == ["completed"]
+    assert not work.world.dead_letters
+
+
 def test_workflow_step_gets_its_retries_and_then_the_run_fails() -> None:
     """Each attempt is a task of its own slot, with the failure before in its record; then the outcome says how many there were."""
     work = Work(step("a", retries=2))
