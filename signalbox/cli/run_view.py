@@ -11,6 +11,7 @@ from signalbox.cli.run_bar import bar, legend
 from signalbox.cli.run_rows import Row, step_rows, undoing_rows
 from signalbox.cli.run_seen import RunSeen
 from signalbox.cli.run_shape import Shape
+from signalbox.cli.run_usual import Usual
 from signalbox.cli.screen import Line
 
 _MIN_BAR, _MAX_BAR = 20, 60
@@ -27,7 +28,13 @@ class _Column:
 
 
 def run_lines(
-    run: RunSeen, shape: Shape, *, start_ms: int, now_ms: int, width: int
+    run: RunSeen,
+    shape: Shape,
+    *,
+    start_ms: int,
+    now_ms: int,
+    width: int,
+    usual: Usual | None = None,
 ) -> Iterator[Line]:
     """Draw a run.
 
@@ -37,8 +44,11 @@ def run_lines(
         start_ms: what times are counted from: the conversation's first record.
         now_ms: what is open has lasted until now, and what is due is due from now on.
         width: of the terminal, in characters.
+        usual: how long runs of its workflow take, where that is known; told while it runs.
     """
     yield Line(_headline(run, now_ms), "bold")
+    if usual is not None and run.status == "running":
+        yield Line(f"{_INDENT}{usual.words(run.began_ms, now_ms)}", "dim")
     if run.cancelled is not None:
         after = duration(max(0, (run.cancelled_ms or run.began_ms) - run.began_ms))
         yield Line(f"{_INDENT}after {after} {run.cancelled}", "yellow")

@@ -14,6 +14,7 @@ from signalbox.cli.run_facts import runs_of
 from signalbox.cli.run_json import run_json
 from signalbox.cli.run_seen import RunSeen
 from signalbox.cli.run_shape import Shape
+from signalbox.cli.run_usual import Usual, usual
 from signalbox.cli.run_view import run_lines
 from signalbox.cli.screen import Line, show_lines, terminal_width
 from signalbox.cli.trace_view import Trace, headline, timeline, trace_of, worth_explaining
@@ -50,20 +51,30 @@ def trace(
     seen = runs_of(conversation, facts)
     runs = tuple(zip(seen, read_shapes(settings, broker, seen), strict=True))
     now_ms = to_epoch_ms(session.now())
+    name = seen[-1].name if seen and seen[-1].outcome is None else None
+    known = None if name is None else usual(name, facts)
     if as_json:
-        session.print_json({**trace_json(found), **runs_json(runs, now_ms=now_ms)})
+        session.print_json({**trace_json(found), **runs_json(runs, now_ms=now_ms, known=known)})
         return
-    show_lines(lines_of(found, runs, now_ms=now_ms, width=terminal_width()))
+    show_lines(lines_of(found, runs, now_ms=now_ms, width=terminal_width(), known=known))
     if (asked := worth_explaining(found)) is not None:
         session.note(f"\nwhy a decision fell: signalbox explain {asked}")
 
 
-def lines_of(found: Trace, runs: Runs, *, now_ms: int, width: int) -> Iterator[Line]:
-    """Write a trace with its workflow's runs: how it ended, each run, and the timeline of what is not in their drawings."""
+def lines_of(
+    found: Trace, runs: Runs, *, now_ms: int, width: int, known: Usual | None = None
+) -> Iterator[Line]:
+    """Write a trace with its workflow's runs: how it ended, each run, and the timeline of what is not in their drawings.
+
+    `known`: how long runs of the newest one's workflow usually take.
+    """
     yield headline(found)
     yield Line("")
     for run, shape in runs:
-        yield from run_lines(run, shape, start_ms=found.started_ms, now_ms=now_ms, width=width)
+        of_run = known if run is runs[-1][0] else None
+        yield from run_lines(
+            run, shape, start_ms=found.started_ms, now_ms=now_ms, width=width, usual=of_run
+        )
         yield Line("")
     yield from timeline(without_drawn(found, runs))
 
@@ -83,8 +94,13 @@ def without_drawn(found: Trace, runs: Runs) -> Trace:
     return replace(found, steps=steps)
 
 
-def runs_json(runs: Runs, *, now_ms: int) -> dict[str, Any]:
-    """Write the newest run as `workflow`, null where there is none; those before it as `earlier_workflows`, the oldest first."""
+def runs_json(runs: Runs, *, now_ms: int, known: Usual | None = None) -> dict[str, Any]:
+    """Write the newest run as `workflow`, null where there is none; those before it as `earlier_workflows`, the oldest first.
+
+    `usual` of an open one: of how many completed runs of its workflow half and nine of ten took how long; null where too few did.
+    """
     written = [run_json(run, shape, now_ms=now_ms) for run, shape in runs]
+    if runs and runs[-1][0].outcome is None:
+        written[-1]["usual"] = None if known is None else known.as_json()
     earlier = {"earlier_workflows": written[:-1]} if written[1:] else {}
     return {"workflow": written[-1] if written else None, **earlier}

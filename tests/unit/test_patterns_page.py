@@ -220,6 +220,25 @@ def load_balancing() -> None:
         assert ended.value.code == 0
 
 
+def resource_allocation() -> None:
+    """Granted, used, given back; given back as well where the work fails; a pool with nothing left is asked again."""
+    played = Played("Resource allocation")
+    played.fail("pool")
+    played.answer("pool", machine="m-7")
+    assert played.tasks("renderer")[0].data == {"machine": "m-7"}
+    played.answer("renderer")
+    assert played.tasks("pool")[-1].data == {"give_back": "m-7"}
+    played.answer("pool")
+    assert played.outcome == "completed"
+
+    failing = Played("Resource allocation")
+    failing.answer("pool", machine="m-7")
+    failing.fail("renderer")
+    assert failing.tasks("pool")[-1].data == {"give_back": "m-7"}
+    failing.answer("pool")
+    assert failing.outcome == "compensated"
+
+
 SCENARIOS: Final[dict[str, Callable[[], None]]] = {
     "Request and response": request_and_response,
     "Publish and subscribe": publish_and_subscribe,
@@ -231,6 +250,7 @@ SCENARIOS: Final[dict[str, Callable[[], None]]] = {
     "Human approval": human_approval,
     "Validation by a second agent": validation_by_a_second_agent,
     "Load balancing": load_balancing,
+    "Resource allocation": resource_allocation,
 }
 
 
