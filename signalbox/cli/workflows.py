@@ -1,4 +1,4 @@
-"""`signalbox workflows`: which workflows there are, and how each goes; `run` and `cancel` are in `workflows_run`."""
+"""`signalbox workflows`: which workflows there are, how each goes, and which runs; `run` and `cancel` are in `workflows_run`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from typing import Annotated
 import typer
 
 from signalbox.cli import session
+from signalbox.cli.reading import read_facts
+from signalbox.cli.runs_list import all_runs
+from signalbox.cli.runs_list import lines_of as run_list_lines
+from signalbox.cli.screen import show_lines
 from signalbox.cli.workflow_start import unknown_workflow
 from signalbox.cli.workflow_view import as_json, lines_of, summary_json
 from signalbox.cli.workflows_run import cancel, run
+from signalbox.contracts.record import to_epoch_ms
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.errors import UsageError
 from signalbox.workflows.compiled import CompiledWorkflow
 from signalbox.workflows.loading import load_fleet
 
-app = typer.Typer(no_args_is_help=True, help="List, show, run and cancel workflows.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, run and cancel workflows, and see which runs are open."
+)
 app.command()(run)
 app.command()(cancel)
 
@@ -61,6 +68,43 @@ def show(
         return
     for line in lines_of(found[name]):
         typer.echo(line)
+
+
+@app.command()
+def runs(
+    name: Annotated[str | None, typer.Argument(help="Only runs of this workflow.")] = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only those with a step past its deadline.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are over, as far as topics keep them.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs that are open, the oldest first, with whom each waits for; `!` is past its deadline."""
+    settings = session.load_settings()
+    session.require_broker(settings)
+    now_ms = to_epoch_ms(session.now())
+    found = [
+        one
+        for one in all_runs(read_facts(settings, session.reach_broker(settings)))
+        if (everything or one.run.outcome is None)
+        and (name is None or one.run.name == name)
+        and (not stuck or one.run.stuck(now_ms))
+    ]
+    shown = found[:limit]
+    if as_json:
+        listed = [one.as_json(now_ms) for one in shown]
+        session.print_json({"runs": listed, "total": len(found)})
+        return
+    if not found:
+        session.note("no run is stuck" if stuck else "there are no such runs")
+        return
+    show_lines(run_list_lines(shown, now_ms))
+    if len(found) > len(shown):
+        session.note(f"{len(found) - len(shown)} more; --limit shows them")
+    session.note("\none of them: signalbox trace CONVERSATION")
 
 
 def _workflows(definitions: list[Path] | None) -> dict[str, CompiledWorkflow]:
