@@ -2,7 +2,7 @@
 
 A choice is as near as its nearest duties and examples: the four nearest count, falling, or the two nearest of many, and the
 mean of all a little. One text alone would make every odd example a magnet, and the mean alone would forget what an agent
-does besides.
+does besides. Choices with examples are put in order by a classifier besides.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.matching.classifier import learn, learned_places
 from signalbox.matching.combine import blend
 from signalbox.matching.duties import cut
 from signalbox.matching.embedder import Embedder
 from signalbox.matching.lexical import LexicalIndex, Vocabulary
+from signalbox.matching.rows import NEAREST_WEIGHTS, Rows
 from signalbox.matching.vectors import Kept, VectorStore
 
-NEAREST_WEIGHTS: Final = np.array([0.6, 0.25, 0.1, 0.05], np.float32)
-"""How much the nearest text of a choice counts, the second nearest, and so on."""
-NEAREST_OF_MANY: Final = np.array([0.7, 0.3, 0.0, 0.0], np.float32)
-"""The same of a choice with `MANY_TEXTS` or more: where much is said, the nearest of it says enough."""
-MANY_TEXTS: Final = 10
 MEAN_WEIGHT: Final = np.float32(0.3)
 """How much the mean of all texts of a choice counts beside its nearest."""
 _INDEXES_KEPT: Final = 64
@@ -168,12 +165,20 @@ class Index:
         self._names = tuple(choices)
         self._duties = [cut(name, texts) for name, texts in choices.items()]
         vectors.add(text for duties in self._duties for text in (*duties.wanted, *duties.refused))
-        self._wanted = _Rows([vectors.rows(duties.wanted) for duties in self._duties])
-        self._refused = _Rows([vectors.rows(duties.refused) for duties in self._duties])
+        self._wanted = Rows([vectors.rows(duties.wanted) for duties in self._duties])
+        self._refused = Rows([vectors.rows(duties.refused) for duties in self._duties])
         self._nearest_weights = self._wanted.nearest_weights()
         self._mean_lengths = np.maximum(vectors.lengths_of_means(self._wanted.each), 1e-6)
         documents = [vocabulary.document(duties.wanted) for duties in self._duties]
         self._lexical = LexicalIndex(documents, vocabulary)
+        members = learned_places(choices)
+        rows = [self._wanted.each[place] for place in members]
+        self._classifier = learn(
+            members,
+            vectors.at(np.concatenate(rows) if rows else np.zeros(0, np.int32)),
+            np.array([len(each) for each in rows], np.intp),
+            vectors.check,
+        )
 
     def __len__(self) -> int:
         return len(self._names)
@@ -181,11 +186,14 @@ class Index:
     @property
     def size_bytes(self) -> int:
         """What the arrays of this index take."""
-        return self._wanted.size_bytes + self._refused.size_bytes + self._lexical.size_bytes
+        learned = 0 if self._classifier is None else self._classifier.size_bytes
+        rows = self._wanted.size_bytes + self._refused.size_bytes
+        return rows + self._lexical.size_bytes + learned
 
     def place(self, query: str) -> Signals:
         """Score `query` against every choice."""
-        likeness = self._vectors.likeness(query)
+        vector = self._vectors.embed(query)
+        likeness = self._vectors.likeness(vector)
         wanted = self._wanted.of(likeness)
         # Whole rows: numpy sorts a short one in less time than it takes to part it.
         falling = np.sort(wanted, axis=1)[:, : -len(NEAREST_WEIGHTS) - 1 : -1]
@@ -194,6 +202,8 @@ class Index:
         dense += MEAN_WEIGHT * (self._wanted.mean(wanted) / self._mean_lengths)
         lexical = self._lexical.score(query)
         is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= falling[:, 0]
+        if self._classifier is not None:
+            self._classifier.reorder(dense, vector, is_refused)
         dense[is_refused] = 0
         lexical[is_refused] = 0
         return Signals(
@@ -207,41 +217,3 @@ class Index:
     def _nearest(self, name: str, wanted: NDArray[np.float32]) -> str:
         number = self._names.index(name)
         return self._duties[number].wanted[int(wanted[number].argmax())]
-
-
-class _Rows:
-    """Row numbers of several choices as one table, so that all of them are scored by a few operations."""
-
-    def __init__(self, each: list[NDArray[np.int32]]) -> None:
-        self.each = each
-        self._counts = np.array([len(rows) for rows in each], np.float32)
-        width = max((len(rows) for rows in each), default=0)
-        self._table = np.zeros((len(each), width), np.int32)
-        self._is_empty = np.ones(self._table.shape, bool)
-        for number, rows in enumerate(each):
-            self._table[number, : len(rows)] = rows
-            self._is_empty[number, : len(rows)] = False
-
-    @property
-    def size_bytes(self) -> int:
-        rows = sum(rows.nbytes for rows in self.each)
-        return rows + self._table.nbytes + self._is_empty.nbytes
-
-    def of(self, likeness: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return one row a choice, -1 where it has no further text."""
-        found = likeness[self._table]
-        found[self._is_empty] = -1
-        return found
-
-    def nearest_weights(self) -> NDArray[np.float32]:
-        """Return what the nearest few texts of each choice count, 1 together; one with fewer texts is judged by those."""
-        places = np.arange(min(len(NEAREST_WEIGHTS), self._table.shape[1]))
-        says_much = self._counts[:, None] >= MANY_TEXTS
-        weights = np.where(says_much, NEAREST_OF_MANY[places], NEAREST_WEIGHTS[places])
-        weights[places >= self._counts[:, None]] = 0
-        shares: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
-        return shares
-
-    def mean(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        mean: NDArray[np.float32] = np.where(self._is_empty, 0, found).sum(axis=1) / self._counts
-        return mean

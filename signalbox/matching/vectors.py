@@ -71,13 +71,17 @@ class VectorStore:
                 self._append(list(found), np.stack(list(found.values())))
                 new = [text for text in new if text not in found]
         for start in range(0, len(new), _BATCH):
-            if self._is_stopped:
-                raise Stopped
+            self.check()
             batch = new[start : start + _BATCH]
             vectors = self._embedder.embed(batch)
             self._append(batch, vectors)
             if self._kept is not None:
                 self._kept.keep(batch, vectors)
+
+    def check(self) -> None:
+        """Raise `Stopped` if `stop` was called."""
+        if self._is_stopped:
+            raise Stopped
 
     def rows(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Return the row numbers of `texts`, which were added."""
@@ -85,7 +89,21 @@ class VectorStore:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector a text of `texts`, which were added, in their order."""
-        return self._columns.take(self.rows(texts), axis=1).T
+        return self.at(self.rows(texts))
+
+    def at(self, rows: NDArray[np.int32]) -> Vectors:
+        """Return the vectors of `rows`, one a row, in their order."""
+        return np.ascontiguousarray(self._columns.take(rows, axis=1).T)
+
+    def embed(self, query: str) -> Vectors:
+        """Return the unit vector of `query`; nothing is kept of it.
+
+        Raises:
+            RetryableError, TerminalError: what the embedder raised.
+        """
+        vector: Vectors
+        (vector,) = self._embedder.embed([query])
+        return vector
 
     def lengths_of_means(self, groups: Sequence[NDArray[np.int32]]) -> Vectors:
         """Return how long the mean of each group of rows is; no group is empty."""
@@ -98,9 +116,8 @@ class VectorStore:
             lengths.append(np.sqrt(np.einsum("ij,ij->j", sums, sums)) / counts)
         return np.concatenate(lengths, dtype=np.float32)
 
-    def likeness(self, query: str) -> NDArray[np.float32]:
-        """Return the cosine of `query` with every row, and 0 where the row is not taken yet."""
-        (vector,) = self._embedder.embed([query])
+    def likeness(self, vector: Vectors) -> NDArray[np.float32]:
+        """Return the cosine of `vector`, of length one, with every row, and 0 where the row is not taken yet."""
         whole = -(-len(self._rows) // _WHOLE) * _WHOLE
         likeness: NDArray[np.float32] = self._columns[:, :whole].T @ vector
         return likeness

@@ -160,7 +160,7 @@ def test_likeness_is_the_cosine_with_every_text_however_far_the_store_has_grown(
         store.add(texts[start : start + 70])
     vectors = LetterEmbedder().embed(texts)
 
-    likeness = store.likeness("a text of x")[store.rows(texts)]
+    likeness = store.likeness(store.embed("a text of x"))[store.rows(texts)]
     groups = [store.rows(texts[n : n + 1 + n % 4]) for n in range(296)]
 
     assert likeness == pytest.approx(vectors @ LetterEmbedder().embed(["a text of x"])[0], abs=1e-6)
