@@ -1,7 +1,8 @@
 """What a definition says it does, cut into texts that are each about one thing.
 
 One vector for a whole description is the mean of everything an agent does and near to nothing of it. So a description
-is cut into its sentences and each sentence into what it enumerates; examples and further texts stay whole. Sentences that
+is cut into its sentences and each sentence into what it enumerates; what else is said stays whole, and examples keep the
+mark they end with, as messages do: a question is nearer to a question. Sentences that
 begin with "Not for" are kept apart: they say what an agent does not want.
 """
 
@@ -52,9 +53,12 @@ def cut(name: str, texts: Sequence[str]) -> Duties:
             kept.append(sentence)
             duties += [sentence, *_parts(sentence)]
     wanted += [" ".join(kept), *duties[:MAX_DUTIES]]
-    for text in others[:MAX_OTHERS]:
+    takes, examples = others[:1], others[1:MAX_OTHERS]
+    for text in takes:
         (refused if _NEGATIVE.match(text) else wanted).append(_NEGATIVE.sub("", text))
-    return Duties(_distinct(wanted), _distinct(refused[:MAX_DUTIES]))
+    refused += [_NEGATIVE.sub("", text) for text in examples if _NEGATIVE.match(text)]
+    said = [_within(text) for text in examples if not _NEGATIVE.match(text)]
+    return Duties(_distinct(wanted, said), _distinct(refused[:MAX_DUTIES]))
 
 
 def words_of_name(name: str) -> str:
@@ -72,6 +76,14 @@ def _parts(sentence: str) -> list[str]:
     return parts if len(parts) > 1 else []
 
 
-def _distinct(texts: list[str]) -> tuple[str, ...]:
-    cleaned = (text.strip(_ENDS)[:MAX_TEXT_CHARS] for text in texts)
-    return tuple(dict.fromkeys(text for text in cleaned if text))
+def _distinct(texts: list[str], whole: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return each of `texts` without the mark it ends with, then what of `whole` says more than that; none is empty."""
+    bare = dict.fromkeys(_within(text.strip(_ENDS)) for text in texts)
+    more = dict.fromkeys(
+        text for text in whole if text.strip(_ENDS) and text.strip(_ENDS) not in bare
+    )
+    return tuple(text for text in (*bare, *more) if text)
+
+
+def _within(text: str) -> str:
+    return text.strip()[:MAX_TEXT_CHARS]

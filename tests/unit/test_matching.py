@@ -61,8 +61,29 @@ def test_description_is_cut_into_single_duties() -> None:
 
 
 def test_examples_are_not_cut() -> None:
-    """What somebody says is one text, commas or not."""
-    assert "no budget, ask again, please" in cut("a", ("D.", "no budget, ask again, please")).wanted
+    """What somebody says is one text, commas or not, and ends as it was said; what is said already is not said again."""
+    texts = (
+        "D.",
+        "In.",
+        "no budget, ask again, please",
+        "Where is it?",
+        " where ",
+        "D.",
+        "?",
+        "Not for x.",
+    )
+
+    duties = cut("a", texts)
+
+    assert duties.wanted == (
+        "a",
+        "D",
+        "In",
+        "no budget, ask again, please",
+        "Where is it?",
+        "where",
+    )
+    assert duties.refused == ("x",)
 
 
 def test_what_a_definition_is_not_for_is_kept_apart() -> None:
