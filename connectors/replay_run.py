@@ -24,7 +24,15 @@ from signalbox.errors import RetryableError, TerminalError
 from signalbox.replay.answers import Recorded
 from signalbox.replay.history import Met, history
 from signalbox.replay.judging import NOBODY, Case, Ended, Judgement, Missing, judge
-from signalbox.replay.records import Fate, Records, SeenMessage, fate_of, stop_of, undecided_fate
+from signalbox.replay.records import (
+    Fate,
+    Records,
+    SeenMessage,
+    fate_of,
+    stop_of,
+    taken_up,
+    undecided_fate,
+)
 from signalbox.replay.report import Compared, Report
 from signalbox.routing.admit import decode
 from signalbox.routing.backoff import backoff_ms
@@ -123,12 +131,14 @@ class Replay:
                 continue
             message = self._message(seen)
             fate = first
-            if found.decisions:
-                fate = fate_of(found.decisions, stop_of(found.decisions, stops), seen.type)
+            decisions = taken_up(found.decisions, review)
+            report.skip("decided later", len(found.decisions) - len(decisions))
+            if decisions:
+                fate = fate_of(decisions, stop_of(decisions, stops), seen.type)
             if fate is None or message is None:
                 continue
-            is_human = bool(found.decisions) and found.decisions[0].path == "human"
-            resolution = found.decisions[0].agent if is_human else None
+            is_human = bool(decisions) and decisions[0].path == "human"
+            resolution = decisions[0].agent if is_human else None
             case = Case(message, found.at_ms, found.before, resolution)
             asked = _was_asked(found, review, first)
             yield _Compare(case, found, first or fate, fate, asked)

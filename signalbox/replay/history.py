@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.replay.records import DECIDED_DEAD, Records, SeenMessage, Stops, stop_of
+from signalbox.replay.records import DECIDED_DEAD, Records, SeenMessage, Stops, stop_of, taken_up
 from signalbox.routing.guards import step_key
 
 
@@ -114,7 +114,7 @@ def _events(records: Records) -> Sequence[_Event]:
 
 def _exact(before: Before, stops: Stops, event: _Event, message: SeenMessage | None) -> Before:
     """Where a guard stopped this message, its outcome says to the token what had been spent."""
-    stop = stop_of(event.decisions, stops)
+    stop = stop_of(taken_up(event.decisions), stops)
     if stop is None:
         return before
     own = sum(_spent(one) for one in event.decisions) + (message.tokens if message else 0)

@@ -123,6 +123,20 @@ class Records:
         return found
 
 
+def taken_up(decisions: Sequence[Decision], review: Review | None = None) -> Sequence[Decision]:
+    """Return what was decided as the message was taken up, in one tick; nothing where a workflow's approval came first.
+
+    What follows is about the same message, but led to by time and by what agents answered: a workflow's further steps, a second
+    agent in place of a silent one. Under other definitions nobody knows that.
+    """
+    if not decisions:
+        return ()
+    begun = decisions[0].decided_at
+    if review is not None and review.step is not None and review.opened_at < begun:
+        return ()
+    return [decision for decision in decisions if decision.decided_at == begun]
+
+
 def stop_of(decisions: Sequence[Decision], stops: Stops) -> Outcome | None:
     """Return the outcome in which one of a message's decisions ended; None where all were carried out."""
     found = (stops.get((decision.message_id, decision.slot)) for decision in decisions)
