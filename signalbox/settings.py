@@ -46,9 +46,26 @@ class FlinkSettings(_Section):
 
 
 class GatewaySettings(_Section):
-    """The HTTP gateway; bound to loopback."""
+    """The HTTP gateway: whether `up` starts it, where it listens, who may call without a key, how much at once."""
 
+    enabled: bool = True
+    host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    keyless: Literal["loopback", "anyone", "never"] = "loopback"
+    """Who needs no API key. `anyone` is for a port that only this machine reaches, as that of a container."""
+    keys_file: Path | None = None
+    """Names, scopes and digests of API keys; `gateway-keys.json` in the home where it is unset."""
+    ack_seconds: float = Field(10.0, gt=0, le=120)
+    """How long the broker's acknowledgement of a message is waited for."""
+    max_waiting: int = Field(10_000, ge=1)
+    """So many messages may wait for it; more are refused (429)."""
+    max_requests_per_second: float = Field(5000.0, gt=0)
+    """Of one caller, and as many at once."""
+
+    @field_validator("keys_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
 
 
 class ModelSettings(_Section):

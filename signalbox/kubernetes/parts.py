@@ -32,12 +32,13 @@ _NOT_SHARED: Final = (
     "SIGNALBOX_HOME",
     "SIGNALBOX_KAFKA__PORT",
     "SIGNALBOX_FLINK__REST_PORT",
-    "SIGNALBOX_GATEWAY__PORT",
     # Files of whoever writes the manifests.
     "SIGNALBOX_FOLDER__PATH",
     "SIGNALBOX_MONGODB__URI_FILE",
     "SIGNALBOX_SMTP__PASSWORD_FILE",
 )
+_OWN: Final = ("SIGNALBOX_KAFKA__SECURITY__", "SIGNALBOX_GATEWAY__")
+"""Each user's, and the gateway's alone."""
 DRAIN_SECONDS: Final = 30
 """A process finishes what it has before it ends."""
 
@@ -58,7 +59,7 @@ def settings_map(settings: Settings) -> Manifest:
     shared = {
         key: value
         for key, value in environ.items()
-        if key not in _NOT_SHARED and not key.startswith("SIGNALBOX_KAFKA__SECURITY__")
+        if key not in _NOT_SHARED and not key.startswith(_OWN)
     }
     return {
         "apiVersion": "v1",

@@ -39,7 +39,7 @@ DOWN_SECONDS: Final = 45.0
 SUPERVISOR_SECONDS: Final = 20.0
 LEFTOVER_SECONDS: Final = 8.0
 _POLL_SECONDS: Final = 0.1
-_KEPT_BY_FRESH: Final = frozenset({"logs", "stack.lock"})
+_KEPT_BY_FRESH: Final = frozenset({"logs", "stack.lock", "gateway-keys.json"})
 
 
 def is_running(settings: Settings) -> bool:
@@ -148,6 +148,9 @@ def _check_first(settings: Settings, report: Report) -> None:
     if settings.kafka.bootstrap_servers is None:
         ports.require_free(settings.kafka.port, what="Kafka", setting="SIGNALBOX_KAFKA__PORT")
     ports.require_free(settings.flink.rest_port, what="Flink", setting="SIGNALBOX_FLINK__REST_PORT")
+    if settings.gateway.enabled:
+        port = settings.gateway.port
+        ports.require_free(port, what="the gateway", setting="SIGNALBOX_GATEWAY__PORT")
     if missing := jars.missing():
         report(f"downloading {len(missing)} jars (first start only)")
         jars.ensure("kafka")

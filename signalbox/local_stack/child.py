@@ -11,7 +11,7 @@ from signalbox.local_stack.backoff import Backoff
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec, kill_group
 from signalbox.local_stack.state_file import ChildState, ProcessRecord, record_process
 
-Kind = Literal["broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source"]
+Kind = Literal["broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source", "gateway"]
 _KILLED_EXIT_CODES: Final = {-int(number): number.name for number in signal.Signals}
 
 

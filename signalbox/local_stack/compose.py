@@ -46,7 +46,7 @@ PASSED_ON: Final = (
 WEBSITE: Final = ("FETCH", "TIMEOUT_SECONDS", "MAX_BYTES", "MAX_REDIRECTS")
 NOT_PASSED_ON: Final = frozenset(
     {
-        "GATEWAY__PORT",
+        *(f"GATEWAY__{name}" for name in ("ENABLED", "KEYS_FILE")),
         "EMBEDDER__CACHE_FOLDER",
         "MODEL__API_KEY_FILE",
         *(f"SMTP__{name}" for name in ("PASSWORD_FILE", "CA_FILE")),
@@ -133,6 +133,12 @@ def compose_file() -> dict[str, Any]:
                 },
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
                 "stop_grace_period": "20s",
+            },
+            "gateway": {
+                **_ours("gateway"),
+                "environment": {**settings_environment(), **gateway_environment()},
+                "ports": [_port("SIGNALBOX_GATEWAY__PORT", defaults.gateway.port)],
+                "depends_on": {"kafka": {"condition": "service_healthy"}},
             },
             "ollama": {
                 "image": "ollama/ollama:latest",
@@ -230,6 +236,20 @@ def sources_environment() -> dict[str, str | None]:
         },
         **_as_it_is(
             ("LEADS__RENAME", "MONGODB__ON_HISTORY_LOST", "FOLDER__NAME", "FOLDER__SETTLE_SECONDS")
+        ),
+    }
+
+
+def gateway_environment() -> dict[str, str | None]:
+    """Return what the gateway needs besides.
+
+    It listens to everybody in the containers' network, and nobody there is loopback; its port is open on this machine's alone.
+    """
+    return {
+        "SIGNALBOX_GATEWAY__HOST": "0.0.0.0",
+        "SIGNALBOX_GATEWAY__KEYLESS": "${SIGNALBOX_GATEWAY__KEYLESS:-anyone}",
+        **_as_it_is(
+            f"GATEWAY__{name}" for name in ("ACK_SECONDS", "MAX_WAITING", "MAX_REQUESTS_PER_SECOND")
         ),
     }
 

@@ -1,6 +1,6 @@
 """One part of the stack as a container's process: what docker-compose.yml runs, from the same code as `signalbox up`.
 
-`python -m signalbox.local_stack.container jobmanager|taskmanager|jobs|agents|sources`. The broker is the `apache/kafka` image.
+`python -m signalbox.local_stack.container ROLE`, one of `ROLES`. The broker is the `apache/kafka` image.
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ from signalbox.local_stack.supervisor import Part, Supervisor
 from signalbox.settings import Settings
 
 RPC_PORT: Final = 6123
-ROLES: Final = ("jobmanager", "taskmanager", "jobs", "agents", "sources")
-_PARTS: Final[dict[str, Part]] = {"jobs": "jobs", "agents": "agents", "sources": "sources"}
+ROLES: Final = ("jobmanager", "taskmanager", "jobs", "agents", "sources", "gateway")
+_PARTS: Final[dict[str, Part]] = {
+    "jobs": "jobs",
+    "agents": "agents",
+    "sources": "sources",
+    "gateway": "gateway",
+}
 
 
 def container_layout(settings: Settings, role: str, options: argparse.Namespace) -> Layout:

@@ -90,6 +90,8 @@ def _definitions(settings: Settings) -> Check:
 
 def _ports(settings: Settings, state: StackState) -> list[Check]:
     wanted = [("flink port", "jobmanager", settings.flink.rest_port, "SIGNALBOX_FLINK__REST_PORT")]
+    if settings.gateway.enabled:
+        wanted.append(("gateway port", "gateway", settings.gateway.port, "SIGNALBOX_GATEWAY__PORT"))
     if settings.kafka.bootstrap_servers is None:
         wanted.insert(0, ("kafka port", "broker", settings.kafka.port, "SIGNALBOX_KAFKA__PORT"))
     return [_port(state, *line) for line in wanted]

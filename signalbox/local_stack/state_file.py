@@ -29,7 +29,14 @@ class ProcessRecord(_Part):
 
     name: str
     kind: Literal[
-        "supervisor", "broker", "jobmanager", "taskmanager", "sql_gateway", "agent", "source"
+        "supervisor",
+        "broker",
+        "jobmanager",
+        "taskmanager",
+        "sql_gateway",
+        "agent",
+        "source",
+        "gateway",
     ]
     pid: int = 0
     created_at: float = 0.0

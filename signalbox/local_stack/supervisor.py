@@ -23,6 +23,7 @@ from signalbox.local_stack.checkpoints import holds_state, remove_outdated
 from signalbox.local_stack.child import Child
 from signalbox.local_stack.core_group import CoreGroup
 from signalbox.local_stack.flink_rest import FlinkRest
+from signalbox.local_stack.gateway import gateway_children
 from signalbox.local_stack.job import Job
 from signalbox.local_stack.job_stop import stop_job
 from signalbox.local_stack.jobs import job_plans
@@ -38,9 +39,9 @@ AGENTS_EVERY_SECONDS: Final = 0.5
 TOPICS_EVERY_SECONDS: Final = 10.0
 
 Report = Callable[[str], None]
-Part = Literal["cluster", "jobs", "agents", "sources"]
-ALL_PARTS: Final[frozenset[Part]] = frozenset({"cluster", "jobs", "agents", "sources"})
-"""Broker and Flink; topics, definitions and jobs; agents; ways in and out. Containers run one part each, `up` all."""
+Part = Literal["cluster", "jobs", "agents", "sources", "gateway"]
+ALL_PARTS: Final[frozenset[Part]] = frozenset({"cluster", "jobs", "agents", "sources", "gateway"})
+"""Broker and Flink; topics, definitions and jobs; agents; ways in and out; HTTP. Containers run one part each, `up` all."""
 
 
 class Supervisor:
@@ -71,6 +72,7 @@ class Supervisor:
         self._agents = AgentGroup(registered, AgentMeans.of(layout), self._say)
         self._core = CoreGroup(layout, is_ours="cluster" in parts)
         self._sources = source_children(layout) if "sources" in parts else []
+        self._gateway = gateway_children(layout) if "gateway" in parts else []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
         self._is_provisioned = "jobs" not in parts
         self._due: dict[str, float] = {}
@@ -144,7 +146,7 @@ class Supervisor:
     # ── keeping it running ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn(self) -> None:
-        for child in (*self._core.children, *self._sources):
+        for child in self._own_children():
             self._say(child.step())
         self._agents.step()
         if self._state.phase == "starting":
@@ -160,7 +162,7 @@ class Supervisor:
         self._save()
 
     def _look_after_the_rest(self) -> None:
-        for child in self._sources:
+        for child in (*self._sources, *self._gateway):
             # After the topics; once: what ends later is started again, or for good, by its own step.
             if child.process is None and child.state == "stopped":
                 child.start()
@@ -176,6 +178,9 @@ class Supervisor:
         if self._state.phase != "starting" or not self._is_provisioned:
             return
         if "agents" in self._parts and not self._agents.are_up:
+            return
+        # Who waits for the stack may want to post at once.
+        if any(child.state in {"starting", "restarting"} for child in self._gateway):
             return
         # Messages flow without sources.
         if self._core.are_up and all(job.state == "running" for job in self._jobs):
@@ -203,8 +208,8 @@ class Supervisor:
         self._state.phase = "stopping"
         self._say("stopping")
         self._save()
-        agents = [*self._sources, *self._agents.everyone()]
-        for child in self._sources:
+        agents = [*self._sources, *self._gateway, *self._agents.everyone()]
+        for child in (*self._sources, *self._gateway):
             child.ask_to_stop()
         self._agents.ask_to_stop()
         with ThreadPoolExecutor(max_workers=16) as pool:
@@ -236,8 +241,11 @@ class Supervisor:
             self._state.say(f"{datetime.now(UTC):%H:%M:%S} {sentence}")
             self._report(sentence)
 
+    def _own_children(self) -> tuple[Child, ...]:
+        return (*self._core.children, *self._sources, *self._gateway)
+
     def _save(self) -> None:
-        ours = (child.record() for child in (*self._core.children, *self._sources))
+        ours = (child.record() for child in self._own_children())
         self._state.processes = {record.name: record for record in (*ours, *self._agents.records())}
         for job in self._jobs:
             job.record.is_running = job.state == "running"

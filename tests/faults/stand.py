@@ -58,6 +58,7 @@ class Stand:
                 "checkpoint_interval_ms": 1000,
                 "kafka": {"port": ports.free_port()},
                 "flink": {"rest_port": ports.free_port()},
+                "gateway": {"enabled": False},
                 "model": {
                     "provider": "openai",
                     "base_url": f"http://127.0.0.1:{self.link.port}/v1",

@@ -30,6 +30,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         home=tmp_path_factory.mktemp("stack"),
         kafka={"port": ports.free_port()},
         flink={"rest_port": ports.free_port()},
+        gateway={"port": ports.free_port()},
     )
     yield made
     api.down(made)

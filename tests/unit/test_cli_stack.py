@@ -22,6 +22,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SIGNALBOX_HOME", str(tmp_path))
     monkeypatch.setenv("SIGNALBOX_KAFKA__PORT", str(ports.free_port()))
     monkeypatch.setenv("SIGNALBOX_FLINK__REST_PORT", str(ports.free_port()))
+    monkeypatch.setenv("SIGNALBOX_GATEWAY__PORT", str(ports.free_port()))
     monkeypatch.delenv("SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS", raising=False)
 
 

@@ -21,7 +21,7 @@ from signalbox.local_stack.java import Java
 from signalbox.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-OURS = ("jobmanager", "taskmanager", "jobs", "agents", "sources")
+OURS = ("jobmanager", "taskmanager", "jobs", "agents", "gateway", "sources")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_compose_service_runs_a_role_with_settings_that_exist(file: Any, service
 def test_compose_passes_every_setting_on_that_a_container_can_use(file: Any) -> None:
     """What a person sets is not dropped silently: each variable reaches a service, is a port, or is named as left out."""
     reached = {name for one in OURS for name in file["services"][one]["environment"]}
-    ports = {"SIGNALBOX_KAFKA__PORT", "SIGNALBOX_FLINK__REST_PORT"}
+    ports = {f"SIGNALBOX_{name}" for name in ("KAFKA__PORT", "FLINK__REST_PORT", "GATEWAY__PORT")}
     left_out = {f"SIGNALBOX_{name}" for name in compose.NOT_PASSED_ON}
 
     assert set(every_variable()) == reached | ports | left_out
@@ -109,7 +109,7 @@ def test_compose_ports_are_open_on_loopback_only(file: Any) -> None:
     """No service can be reached from another machine."""
     ports = [port for service in file["services"].values() for port in service.get("ports", ())]
 
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

@@ -1,0 +1,128 @@
+"""Who calls, and what they may do: by key, or without one from this machine where the settings allow it.
+
+A browser on this machine is this machine too, so without a key a page of another site is refused: by its `Origin`, and by a
+`Host` that a public name could have been pointed at us with (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from signalbox.gateway.keys import KeyRing, Scope
+from signalbox.gateway.problems import ForbiddenError, NoKeyError
+
+Keyless = Literal["loopback", "anyone", "never"]
+ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
+CALLER: Final = "signalbox.caller"
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+_HOW: Final = "send `Authorization: Bearer KEY`; `signalbox keys create NAME --scope …` makes one"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request is from. `name` is the key's, or the address where there was none."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call: `keys` by name, and who needs none."""
+
+    keys: KeyRing
+    keyless: Keyless
+
+    def caller(self, address: str, headers: Headers) -> Caller:
+        """Return who calls.
+
+        Args:
+            address: where the connection comes from.
+            headers: of the request.
+
+        Raises:
+            NoKeyError: a key is needed and there is none, or it is not known.
+            ForbiddenError: a page of another site asks.
+        """
+        key = _key_in(headers)
+        if key is not None:
+            found = self.keys.find(key)
+            if found is None:
+                msg = "the API key is not known"
+                raise NoKeyError(msg, _HOW)
+            return Caller(found.name, found.scopes)
+        if not self._may_go_without(address, headers):
+            msg = "the request has no API key"
+            raise NoKeyError(msg, _HOW)
+        refuse_foreign_pages(headers)
+        return Caller(address, ALL_SCOPES)
+
+    def _may_go_without(self, address: str, headers: Headers) -> bool:
+        if self.keyless == "anyone":
+            return True
+        # Behind a proxy on this machine everybody comes from this machine.
+        is_forwarded = any(name in headers for name in _FORWARDED)
+        return self.keyless == "loopback" and not is_forwarded and is_loopback(address)
+
+
+def needs(scope: Scope, request: Request) -> Caller:
+    """Return the caller of a request that needs `scope`.
+
+    Raises:
+        ForbiddenError: the key does not have it.
+    """
+    caller: Caller = request.scope[CALLER]
+    if scope not in caller.scopes:
+        msg = f"key {caller.name!r} lacks the scope {scope!r}; it has {', '.join(sorted(caller.scopes))}"
+        raise ForbiddenError(msg, f"use a key that was made with --scope {scope}")
+    return caller
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def refuse_foreign_pages(headers: Headers) -> None:
+    """Refuse what a browser sends for a page of another site.
+
+    Raises:
+        ForbiddenError: it is from one.
+    """
+    host = headers.get("host", "")
+    name = urlsplit(f"//{host}").hostname or ""
+    if not (_is_address(name) or "." not in name or name.endswith(".localhost")):
+        msg = f"host {host!r:.80} is a public name, and the request has no API key"
+        raise ForbiddenError(msg, "call it by its address or localhost, or use a key")
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        msg = f"a page of {origin!r:.80} asks, and the request has no API key"
+        raise ForbiddenError(msg, "ask from a page of the gateway, or use a key")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _key_in(headers: Headers) -> str | None:
+    given = headers.get("authorization")
+    if given is None:
+        return headers.get("x-api-key")
+    kind, _, key = given.partition(" ")
+    if kind.lower() != "bearer" or not key.strip():
+        msg = "the Authorization header is no bearer token"
+        raise NoKeyError(msg, _HOW)
+    return key.strip()

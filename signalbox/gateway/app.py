@@ -1,0 +1,70 @@
+"""The FastAPI application, made of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from signalbox import __version__
+from signalbox.errors import SignalboxError
+from signalbox.gateway import events, health
+from signalbox.gateway.guard import Guard
+from signalbox.gateway.parts import Parts
+from signalbox.gateway.problems import GatewayError, RequestError, problem, problem_of
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the application."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await parts.publisher.start()
+        try:
+            yield
+        finally:
+            await parts.publisher.stop()
+
+    app = FastAPI(
+        title="Signalbox",
+        version=__version__,
+        lifespan=lifespan,
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.parts = parts
+    app.include_router(events.router)
+    app.include_router(health.router)
+    app.add_exception_handler(SignalboxError, _problem)
+    app.add_exception_handler(RequestValidationError, _problem)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_middleware(Guard, access=parts.access, rate=parts.rate)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return problem_of(RequestError(f"{place}: {first['msg']}", "mend what is named"))
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    return problem_of(error)
+
+
+def _of_http(error: HTTPException) -> Response:
+    """Return the problem for what the framework itself refuses: no such path, no such method."""
+    answer = problem(
+        error.status_code,
+        GatewayError.code,
+        str(error.detail),
+        detail=str(error.detail),
+        remedy="/openapi.json lists every path and method",
+    )
+    answer.headers.update(error.headers or {})
+    return answer

@@ -1,0 +1,70 @@
+"""A request's body, read up to a limit: what is longer is not read to its end, what does not come is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from signalbox.gateway.intake import too_large
+from signalbox.gateway.problems import MediaTypeError, SlowBodyError
+
+BODY_SECONDS: Final = 30.0
+
+
+async def read_body(request: Request, limit_bytes: int, *, yaml: bool = False) -> bytes:
+    """Return the body.
+
+    Raises:
+        MediaTypeError: it is not JSON (nor, with `yaml`, YAML), or is compressed: what it unpacks to nobody knows before.
+        TooLargeError: it is longer than `limit_bytes`.
+        SlowBodyError: it did not come in time.
+    """
+    _refuse_type(request, yaml=yaml)
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit_bytes:
+        raise too_large(int(length))
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _rest_of(request, body, limit_bytes)
+        except TimeoutError:
+            msg = f"the body did not come within {BODY_SECONDS:g} s"
+            raise SlowBodyError(msg, "send it faster") from None
+    if len(body) > limit_bytes:
+        raise too_large(len(body))
+    return body
+
+
+async def _rest_of(request: Request, first: bytes, limit_bytes: int) -> bytes:
+    parts, size, more = [first], len(first), True
+    while more:
+        if size > limit_bytes:
+            raise too_large(None)
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _refuse_type(request: Request, *, yaml: bool) -> None:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        msg = f"content-encoding {encoding!r:.40} is not taken"
+        raise MediaTypeError(msg, "send the body as it is")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return
+    if yaml and kind in {"application/yaml", "application/x-yaml", "text/yaml"}:
+        return
+    # Also why a form on another site cannot send anything: it has no such type.
+    wanted = "application/json or application/yaml" if yaml else "application/json"
+    msg = f"content-type {kind!r:.80} is not taken"
+    raise MediaTypeError(msg, f"send it with `Content-Type: {wanted}`")

@@ -1,0 +1,92 @@
+"""The gateway as a process: `python -m signalbox.gateway`, which `signalbox up` starts beside the agents."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+import uvicorn
+
+from agents.log_lines import configure_logging
+from connectors.kafka import KafkaBroker
+from signalbox.errors import ConfigurationError
+from signalbox.gateway.access import Access, is_loopback
+from signalbox.gateway.app import create_app
+from signalbox.gateway.key_place import keys_file
+from signalbox.gateway.keys import KeyRing, read_keys
+from signalbox.gateway.parts import Parts
+from signalbox.gateway.publisher import Publisher
+from signalbox.gateway.rate import RateLimit
+from signalbox.local_stack.gateway import EXIT_MISCONFIGURED
+from signalbox.settings import Settings
+
+DRAIN_SECONDS: Final = 5
+_SWITCH_SECONDS: Final = 0.001
+
+
+def parts_of(settings: Settings) -> Parts:
+    """Return the parts of a real gateway; connects to nothing yet.
+
+    Raises:
+        ConfigurationError: everybody could call, or nobody.
+    """
+    gateway = settings.gateway
+    path = keys_file(settings)
+    if not read_keys(path) and not is_loopback(gateway.host) and gateway.keyless != "anyone":
+        msg = (
+            f"SIGNALBOX_GATEWAY__HOST={gateway.host} listens beyond this machine, and {path} has no API key: nobody could call; "
+            "make one with `signalbox keys create NAME --scope read --scope send`"
+        )
+        raise ConfigurationError(msg)
+    broker = KafkaBroker.of(settings.kafka)
+    return Parts(
+        settings=settings,
+        broker=broker,
+        publisher=Publisher(
+            broker.producer, ack_seconds=gateway.ack_seconds, max_waiting=gateway.max_waiting
+        ),
+        access=Access(KeyRing(path, time.monotonic), gateway.keyless),
+        rate=RateLimit(gateway.max_requests_per_second),
+        now=lambda: datetime.now(UTC),
+        new_id=lambda prefix: f"{prefix}-{secrets.token_hex(8)}",
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; what was taken is acknowledged first.
+
+    Raises:
+        ConfigurationError: see `parts_of`.
+    """
+    parts = parts_of(settings)
+    # The broker's threads hand the interpreter back sooner, or each request waits for them.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    uvicorn.run(
+        create_app(parts),
+        host=settings.gateway.host,
+        port=settings.gateway.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # A header must not make a caller from elsewhere one of this machine.
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+def main() -> int:
+    """Serve with the settings of the environment; exit code 4 where they cannot be served with."""
+    configure_logging()
+    try:
+        serve(Settings())
+    except ConfigurationError as error:
+        structlog.get_logger().error("gateway.ended", detail=str(error))
+        return EXIT_MISCONFIGURED
+    return 0

@@ -1,0 +1,79 @@
+"""A gateway in this process: the real application over a broker of the test, called through ASGI without a socket."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from connectors.broker import Broker, Producer
+from connectors.memory import MemoryBroker
+from signalbox.gateway.access import Access, Keyless
+from signalbox.gateway.app import create_app
+from signalbox.gateway.keys import KeyRing
+from signalbox.gateway.parts import Parts
+from signalbox.gateway.publisher import Publisher
+from signalbox.gateway.rate import RateLimit
+from signalbox.settings import Settings
+from signalbox.topics import TOPICS
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+LOOPBACK = "127.0.0.1"
+
+
+def memory_broker() -> MemoryBroker:
+    """A broker in memory with every fixed topic."""
+    broker = MemoryBroker()
+    for name, spec in TOPICS.items():
+        broker.create_topic(name, spec.partitions)
+    return broker
+
+
+def parts(
+    folder: Path,
+    broker: Broker,
+    *,
+    make_producer: Callable[[], Producer] | None = None,
+    keyless: Keyless = "loopback",
+    per_second: float = 1e6,
+    ack_seconds: float = 10.0,
+    max_waiting: int = 10_000,
+    settings: Settings | None = None,
+    now: Callable[[], datetime] = lambda: AT,
+    **more: Any,
+) -> Parts:
+    """Return the parts of a gateway with its files in `folder`."""
+    numbers = itertools.count(1)
+    return Parts(
+        settings=settings or Settings(_env_file=None, home=folder),  # type: ignore[call-arg]
+        broker=broker,
+        publisher=Publisher(
+            make_producer or broker.producer, ack_seconds=ack_seconds, max_waiting=max_waiting
+        ),
+        access=Access(KeyRing(folder / "keys.json", lambda: next(numbers)), keyless),
+        rate=RateLimit(per_second),
+        now=now,
+        new_id=lambda prefix: f"{prefix}-{next(numbers)}",
+        **more,
+    )
+
+
+@asynccontextmanager
+async def client_of(
+    made: Parts, *, address: str = LOOPBACK, connected: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway, as from `address`; with `connected` once it takes messages."""
+    app = create_app(made)
+    transport = httpx.ASGITransport(app, client=(address, 5000))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client,
+    ):
+        while connected and (await client.get("/health")).status_code != 200:
+            pass
+        yield client
