@@ -1,0 +1,34 @@
+"""The read model's consumer as a process: `python -m signalbox.gateway.readmodel`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+from agents.log_lines import configure_logging
+from connectors.kafka import KafkaBroker
+from signalbox.gateway.readmodel.follower import Follower
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.settings import Settings
+
+
+def main() -> int:
+    """Follow the topics until SIGTERM."""
+    configure_logging()
+    settings = Settings()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    Follower(
+        KafkaBroker.of(settings.kafka),
+        settings.kafka.topic_prefix,
+        ReadModelPlace.of(settings),
+        is_stopped=stopping.is_set,
+        sleep=stopping.wait,
+    ).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

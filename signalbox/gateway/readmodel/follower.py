@@ -1,0 +1,168 @@
+"""The one consumer that feeds the read model: every topic from where it was left, without a group; committed records only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Any, Final
+
+import structlog
+
+from connectors.broker import Broker, BrokerError, LogReader, Partition
+from signalbox.cli.facts import CONVERSATION_TOPICS
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.store import Store
+from signalbox.topics import AGENT_HEARTBEATS, AGENT_REGISTRY, agent_tasks, full_name
+
+FIXED_TOPICS: Final = (*CONVERSATION_TOPICS, AGENT_HEARTBEATS, AGENT_REGISTRY)
+"""What is read besides the agents' task topics."""
+
+BATCH: Final = 1000
+_POLL_SECONDS: Final = 0.1
+_LOOK_EVERY_SECONDS: Final = 1.0
+_FORGET_EVERY_SECONDS: Final = 3600.0
+_AWAY_SECONDS: Final = 1.0
+_log: Any = structlog.get_logger()
+
+
+class Follower:
+    """Follows the topics into the file that counts.
+
+    Args:
+        broker: where.
+        prefix: of the topics' names.
+        place: of the files.
+        is_stopped: asked often.
+        now: a monotonic clock, seconds.
+        now_ms: the clock, ms since 1970.
+        sleep: waits so many seconds; ends early when it is time to stop.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        prefix: str,
+        place: ReadModelPlace,
+        *,
+        is_stopped: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._broker = broker
+        self._prefix = prefix
+        self._place = place
+        self._is_stopped = is_stopped
+        self._now = now
+        self._now_ms = now_ms
+        self._sleep = sleep
+        self._is_away = False
+
+    def run(self) -> None:
+        """Follow until stopped; while the broker is away it is tried again."""
+        while not self._is_stopped():
+            try:
+                with (
+                    Store(self._place.current(), self._prefix) as store,
+                    closing(self._broker.log_reader()) as reader,
+                ):
+                    self._place.remove_others()
+                    self._follow(store, reader)
+            except BrokerError as error:
+                if not self._is_away:
+                    _log.warning("broker.away", detail=str(error))
+                self._is_away = True
+                self._sleep(_AWAY_SECONDS)
+
+    def _follow(self, store: Store, reader: LogReader) -> None:
+        """Read until it is time to stop, or another file counts."""
+        assigned = assign(store, reader, self._prefix)
+        if self._is_away:
+            _log.info("broker.reached")
+        self._is_away = False
+        look_at = self._now() + _LOOK_EVERY_SECONDS
+        forget_at = self._now()
+        while not self._is_stopped():
+            store.take(reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH))
+            if self._now() < look_at:
+                continue
+            look_at = self._now() + _LOOK_EVERY_SECONDS
+            if self._place.current() != store.path:
+                _log.info("readmodel.switched", file=str(self._place.current()))
+                return
+            if wanted_partitions(store, reader, self._prefix) != assigned:
+                assigned = assign(store, reader, self._prefix)
+            if self._now() >= forget_at:
+                forget_at = self._now() + _FORGET_EVERY_SECONDS
+                store.forget_old(self._now_ms())
+
+
+def rebuild(
+    broker: Broker,
+    prefix: str,
+    place: ReadModelPlace,
+    *,
+    tell: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Build the read model anew, from the oldest records to where the topics end now, and make it the one that counts.
+
+    Whoever follows goes on in the new file. Returns how many records were read.
+
+    Raises:
+        BrokerError: the broker does not answer; the old file still counts.
+    """
+    path = place.next()
+    count = 0
+    with Store(path, prefix) as store, closing(broker.log_reader()) as reader:
+        known: frozenset[Partition] = frozenset()
+        # The registry says which task topics there are, so a second round may have more.
+        while (wanted := wanted_partitions(store, reader, prefix)) != known:
+            known = wanted
+            assign(store, reader, prefix)
+            ends = reader.end_offsets(wanted)
+            while any(reader.position(one) < end for one, end in ends.items()):
+                count += store.take(reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH))
+                tell(count)
+    place.choose(path)
+    return count
+
+
+def wanted_partitions(store: Store, reader: LogReader, prefix: str) -> frozenset[Partition]:
+    """Return the partitions of every topic that there is to read.
+
+    Raises:
+        BrokerError: the fixed topics are not there yet.
+    """
+    fixed = _partitions(reader, FIXED_TOPICS, prefix)
+    if len({one.topic for one in fixed}) < len(FIXED_TOPICS):
+        msg = "the topics are not there yet; `signalbox up` makes them"
+        raise BrokerError(msg)
+    return frozenset(fixed) | _partitions(reader, map(agent_tasks, store.agents()), prefix)
+
+
+def assign(store: Store, reader: LogReader, prefix: str) -> frozenset[Partition]:
+    """Let `reader` read every topic from where `store` was left; return the partitions.
+
+    A topic that ends before that place is another one of its name: then everything is read anew.
+    """
+    wanted = wanted_partitions(store, reader, prefix)
+    ends = reader.end_offsets(wanted)
+    offsets = store.offsets()
+    if any(offset > ends[one] for one, offset in offsets.items() if one in ends):
+        _log.warning("readmodel.topics_replaced")
+        store.make_empty()
+        offsets = {}
+        wanted = wanted_partitions(store, reader, prefix)
+    reader.assign(sorted(wanted))
+    beginnings = reader.beginning_offsets(wanted)
+    for partition in wanted:
+        if (offset := offsets.get(partition, 0)) > beginnings[partition]:
+            reader.seek(partition, offset)
+    return wanted
+
+
+def _partitions(reader: LogReader, topics: Iterable[str], prefix: str) -> frozenset[Partition]:
+    return frozenset(
+        partition for topic in topics for partition in reader.partitions(full_name(prefix, topic))
+    )

@@ -1,0 +1,319 @@
+"""The read model: each record once, whatever comes before what; a rebuild equals what grew; nothing but the topics in it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.broker import BrokerError, ConsumedRecord
+from connectors.memory import MemoryBroker
+from connectors.topic_reader import read_topics
+from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.contracts.record import from_epoch_ms
+from signalbox.definitions.fleet import ActiveSet, Fleet
+from signalbox.definitions.specs import FleetPolicy
+from signalbox.gateway.readmodel.follower import FIXED_TOPICS, Follower, rebuild
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.schema import open_to_read
+from signalbox.gateway.readmodel.store import Store
+from signalbox.topics import agent_tasks
+from tests.support.fleets import agent, message
+from tests.support.recorded_run import T0, RecordedRun, Wild
+
+AGENTS = (agent("alpha", ["lead"]), agent("beta", ["lead"]), agent("gamma", ["mail"]))
+FLEET = ActiveSet.of(
+    [Fleet(FleetPolicy.model_validate({"name": "test"}), {one.name: one for one in AGENTS})]
+)
+NEVER = 0
+"""A time before which nothing is to be forgotten."""
+
+
+@pytest.fixture(scope="module")
+def recorded() -> RecordedRun:
+    """Everything that can happen to messages, a few hundred times, with tasks, heartbeats and rubbish besides."""
+    run = RecordedRun(FLEET)
+    Wild(run, [one.name for one in AGENTS], seed=7).go(400)
+    producer = run.broker.producer()
+    for one in AGENTS:
+        run.broker.create_topic(agent_tasks(one.name), 2)
+    for task in (*run.answered, *run.tasks.values()):
+        name = next(iter(task.targets), "alpha")
+        producer.send(agent_tasks(name), key=task.subject.encode(), value=task.to_json())
+    for number in range(5):
+        producer.send("agent_heartbeats", key=b"alpha", value=beat("alpha", number).to_json())
+    for topic in FIXED_TOPICS:
+        producer.send(topic, key=b"x", value=b"{rubbish")
+        producer.send(topic, key=None, value=None)
+    return run
+
+
+def beat(name: str, active: int) -> Heartbeat:
+    return Heartbeat(
+        agent=name,
+        instance="1",
+        active=active,
+        max_concurrent=4,
+        handled=active,
+        failed=0,
+        definitions="d",
+        at=from_epoch_ms(T0),
+    )
+
+
+def records_of(broker: MemoryBroker) -> list[ConsumedRecord]:
+    return list(read_topics(broker, [*FIXED_TOPICS, *(agent_tasks(one.name) for one in AGENTS)]))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "one.sqlite", "") as made:
+        yield made
+
+
+def interleaved(records: Sequence[ConsumedRecord], seed: int) -> list[ConsumedRecord]:
+    """Return the records with each partition's order kept and nothing else."""
+    dice = random.Random(seed)
+    queues: dict[Any, list[ConsumedRecord]] = {}
+    for record in records:
+        queues.setdefault(record.source, []).append(record)
+    mixed = []
+    while queues:
+        source = dice.choice(sorted(queues))
+        mixed.append(queues[source].pop(0))
+        if not queues[source]:
+            del queues[source]
+    return mixed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_topics_read_in_any_order_and_batches_come_to_the_same_tables(
+    recorded: RecordedRun, tmp_path: Path, seed: int
+) -> None:
+    """Partitions have an order, topics have none between them: sums, extremes and the later by its own time."""
+    records = records_of(recorded.broker)
+    with Store(tmp_path / "whole.sqlite", "") as whole, Store(tmp_path / "mixed.sqlite", "") as mixed:
+        whole.take(records)
+        dice, left = random.Random(seed), interleaved(records, seed)
+        while left:
+            size = dice.randrange(1, 50)
+            mixed.take(left[:size])
+            left = left[size:]
+
+        assert mixed.contents() == whole.contents()
+        assert len(whole.contents()["record"]) > 200
+        assert whole.contents()["task"]
+
+
+def test_a_record_that_comes_again_counts_nothing(recorded: RecordedRun, store: Store) -> None:
+    """Offsets are in the same transaction as the rows, so what was taken is known."""
+    records = records_of(recorded.broker)
+    assert store.take(records) == len(records)
+    before = store.contents()
+
+    assert store.take(records) == 0
+    assert store.take(records[:10]) == 0
+    assert store.contents() == before
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(
+    recorded: RecordedRun, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither rows nor offsets; the same batch again is whole."""
+    records = records_of(recorded.broker)
+    store.take(records[:100])
+    before = store.contents()
+    with monkeypatch.context() as patch:
+        patch.setitem(
+            __import__("signalbox.gateway.readmodel.schema", fromlist=["STATEMENTS"]).STATEMENTS,
+            "name",
+            "INSERT INTO nowhere VALUES (?, ?)",
+        )
+        with pytest.raises(sqlite3.OperationalError):
+            store.take(records[100:])
+
+    assert store.contents() == before
+    assert store.take(records) == len(records) - 100
+
+
+def test_what_is_no_record_changes_nothing(store: Store) -> None:
+    """Rubbish, a tombstone and a value that fits another topic: only the place moves on."""
+    values = (b"{rubbish", None, b"{}", b"[1]", beat("alpha", 1).to_json())
+    for number, value in enumerate(values):
+        store.take([ConsumedRecord("agent_messages", 0, number, b"k", value, {}, T0)])
+
+    assert store.contents().pop("source") == [("agent_messages", 0, 5)]
+    assert not any(rows for table, rows in store.contents().items() if table != "source")
+
+
+def test_an_answer_counts_for_the_agent_that_had_the_task(store: Store) -> None:
+    """Whichever is read first; a claim of another agent is a row of its own."""
+    task = message("task-1", {}, type="task.assigned")
+    answer = message("a-1", {}, source="agent/alpha", causationid="task-1", type="x.done")
+    forged = message("a-2", {}, source="agent/beta", causationid="task-1", type="x.done")
+    failed = message("a-3", {}, source="agent/alpha", causationid="task-1", type="task.failed")
+    for offset, (one, at_ms) in enumerate(((answer, 50), (forged, 40), (failed, 60))):
+        store.take(
+            [ConsumedRecord("agent_messages", 0, offset, b"k", one.to_json(), {}, T0 + at_ms)]
+        )
+    store.take([ConsumedRecord("agent_tasks_alpha", 0, 0, b"k", task.to_json(), {}, T0)])
+
+    assert store.contents()["task"] == [
+        ("task-1", "alpha", T0, T0 + 50, 0),
+        ("task-1", "beta", None, T0 + 40, 0),
+    ]
+
+
+class Lab:
+    """A follower over a broker in memory, in a thread of its own."""
+
+    def __init__(self, broker: MemoryBroker, folder: Path) -> None:
+        self.place = ReadModelPlace(folder)
+        self.stopping = threading.Event()
+        follower = Follower(
+            broker,
+            "",
+            self.place,
+            is_stopped=self.stopping.is_set,
+            now_ms=lambda: NEVER,
+            sleep=self.stopping.wait,
+        )
+        self._thread = threading.Thread(target=follower.run)
+
+    def __enter__(self) -> Lab:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def contents(self) -> dict[str, list[Any]]:
+        with Store(self.place.current(), "") as store:
+            return store.contents()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many records were read."""
+        while not self.stopping.wait(0.01):
+            try:
+                with closing(open_to_read(self.place.current())) as connection:
+                    (read,) = connection.execute("SELECT sum(next_offset) FROM source").fetchone()
+            except sqlite3.OperationalError:
+                continue
+            if (read or 0) >= count:
+                return
+
+
+def test_a_rebuild_equals_what_grew(recorded: RecordedRun, tmp_path: Path) -> None:
+    """One command, from offset 0; whoever follows goes on in the new file, and the old one is removed."""
+    total = len(records_of(recorded.broker))
+    with Lab(recorded.broker, tmp_path) as lab:
+        lab.wait_for(total)
+        grown, former = lab.contents(), lab.place.current()
+        assert rebuild(recorded.broker, "", lab.place) == total
+        rebuilt = lab.contents()
+        while former.exists():
+            lab.stopping.wait(0.01)
+
+    assert rebuilt == grown
+    assert lab.place.current() != former
+
+
+def test_a_follower_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    """Nothing twice, nothing left out; agents that come meanwhile are followed too."""
+    run = RecordedRun(FLEET)
+    for one in AGENTS:
+        run.broker.create_topic(agent_tasks(one.name), 2)
+    wild = Wild(run, [one.name for one in AGENTS], seed=3)
+    for _ in range(3):
+        wild.go(60)
+        task = message(f"task-{run.now_ms}", {}, type="task.assigned")
+        run.broker.producer().send("agent_tasks_beta", key=b"k", value=task.to_json())
+        with Lab(run.broker, tmp_path / "grown") as lab:
+            lab.wait_for(len(records_of(run.broker)))
+    rebuild(run.broker, "", ReadModelPlace(tmp_path / "built"))
+
+    with Store(ReadModelPlace(tmp_path / "built").current(), "") as built:
+        assert lab.contents() == built.contents()
+
+
+def test_topics_that_were_made_anew_are_read_anew(recorded: RecordedRun, tmp_path: Path) -> None:
+    """A topic that ends before the place that was read is another one: what is known of the old ones goes."""
+    with Lab(recorded.broker, tmp_path) as lab:
+        lab.wait_for(len(records_of(recorded.broker)))
+    fresh = RecordedRun(FLEET)
+    fresh.send(message("m-new", {"lead": 1}, conversation="new"))
+    total = len(list(read_topics(fresh.broker, FIXED_TOPICS)))
+
+    with Lab(fresh.broker, tmp_path) as lab:
+        while {row[0] for row in lab.contents()["conversation"]} != {"new"}:
+            lab.stopping.wait(0.01)
+        lab.wait_for(total)
+
+    assert sum(row[2] for row in lab.contents()["source"]) == total
+
+
+def test_while_the_broker_is_away_it_is_tried_again(tmp_path: Path) -> None:
+    """Neither an end nor a loop without a pause; what comes afterwards is read."""
+    run = RecordedRun(FLEET)
+    run.send(message("m-1", {"lead": 1}, conversation="c"))
+    refusals = [BrokerError("away")] * 3
+    waited: list[float] = []
+    real = run.broker.log_reader
+
+    def flaky() -> Any:
+        if refusals:
+            raise refusals.pop()
+        return real()
+
+    run.broker.log_reader = flaky  # type: ignore[method-assign]
+    place = ReadModelPlace(tmp_path)
+    follower = Follower(
+        run.broker,
+        "",
+        place,
+        is_stopped=lambda: len(waited) == 3 and any(row for row in stored(place)),
+        now_ms=lambda: NEVER,
+        sleep=waited.append,
+    )
+    follower.run()
+
+    assert waited == [1.0] * 3
+
+
+def stored(place: ReadModelPlace) -> list[Any]:
+    with Store(place.current(), "") as store:
+        return store.contents()["conversation"]
+
+
+def test_a_file_of_another_version_is_built_anew(tmp_path: Path, recorded: RecordedRun) -> None:
+    """It is emptied, its offsets too, so that everything is read again."""
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE record (other TEXT)")
+        old.execute("PRAGMA user_version = 99")
+
+    with Store(path, "") as store:
+        assert store.offsets() == {}
+        assert store.take(records_of(recorded.broker)) > 0
+
+
+def test_what_the_topics_do_not_keep_is_forgotten(recorded: RecordedRun, store: Store) -> None:
+    """After 31 days nothing is left but definitions; a day after, everything is."""
+    store.take(records_of(recorded.broker))
+    before = store.contents()
+    day_ms = 24 * 60 * 60 * 1000
+
+    store.forget_old(recorded.now_ms - 5 * day_ms)
+    assert store.contents() == before
+
+    store.forget_old(recorded.now_ms + 100 * day_ms)
+    left = {table for table, rows in store.contents().items() if rows}
+    assert left <= {"source", "registry", "review"}
