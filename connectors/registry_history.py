@@ -5,12 +5,12 @@ The topic is compacted: a manifest that was replaced long ago may be gone, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from pydantic import ValidationError
 
-from connectors.broker import Broker
+from connectors.broker import Broker, ConsumedRecord
 from connectors.topic_reader import read_topic
 from signalbox.contracts.registry import MANIFEST_KEY, Manifest, PartRecord, part_from_json
 from signalbox.definitions.fleet import ActiveSet
@@ -80,9 +80,14 @@ class RegistryHistory:
 
 def read_history(broker: Broker, *, topic_prefix: str, engine: EnginePolicy) -> RegistryHistory:
     """Read the registry to its current end. A record nobody can read is passed over."""
+    return history_of(read_topic(broker, full_name(topic_prefix, AGENT_REGISTRY)), engine)
+
+
+def history_of(registry: Iterable[ConsumedRecord], engine: EnginePolicy) -> RegistryHistory:
+    """Return the versions that records of the registry tell of."""
     manifests: list[tuple[int, Manifest]] = []
     records: dict[str, PartRecord] = {}
-    for record in read_topic(broker, full_name(topic_prefix, AGENT_REGISTRY)):
+    for record in registry:
         key = record.key_text
         if record.value is None or key is None:
             continue

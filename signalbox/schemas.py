@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from signalbox.contracts.control import Pause
 from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.events import AgentLifecycle, WorkflowEnded
@@ -30,6 +31,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "decision": Decision,
     "outcome": Outcome,
     "dead_letter": DeadLetter,
+    "dead_letter_mark": DeadLetterMark,
     "review": Review,
     "heartbeat": Heartbeat,
     "pause": Pause,

@@ -23,6 +23,7 @@ AGENT_REGISTRY: Final = "agent_registry"
 AGENT_HEARTBEATS: Final = "agent_heartbeats"
 AGENT_CONTROL: Final = "agent_control"
 SOURCE_PROGRESS: Final = "source_progress"
+DEAD_LETTER_MARKS: Final = "dead_letter_marks"
 AGENT_TASKS_PREFIX: Final = "agent_tasks_"
 
 
@@ -55,6 +56,7 @@ TOPICS: Final[dict[str, TopicSpec]] = {
         TopicSpec(AGENT_HEARTBEATS, 1, 1 * DAY_MS, _TOPIC_BYTES),
         TopicSpec(AGENT_CONTROL, 1, -1, _TOPIC_BYTES, compacted=True),
         TopicSpec(SOURCE_PROGRESS, 1, -1, _TOPIC_BYTES, compacted=True),
+        TopicSpec(DEAD_LETTER_MARKS, 1, -1, _TOPIC_BYTES, compacted=True),
     )
 }
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from signalbox.cli import session
+from signalbox.cli.change_told import changed_agents, changes, digests, handoff_warnings
 from signalbox.cli.handler_check import handler_problems
 from signalbox.contracts.registry import BacklogPolicy
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.loader import FLEET_FILE
 from signalbox.definitions.registry_state import RegistryState
-from signalbox.definitions.specs import AgentDefinition
-from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.errors import UsageError
 from signalbox.settings import Settings
 from signalbox.workflows.loading import load_fleet
@@ -87,7 +86,7 @@ def apply(
         f"workflow {name} is active and has no file in {folder}; `apply --prune` removes such workflows"
         for name in _without_file(active.workflow_fleet_of, fleet.name, fleet.workflows)
     ]
-    warnings += _handoff_warnings(change)
+    warnings += handoff_warnings(change)
     _report(settings, change, warnings, as_json=as_json)
 
 
@@ -119,7 +118,7 @@ def remove(
         return state.activated(active, removed_at=moment, backlog=policy)
 
     change = session.change_registry(settings, removed, moment=moment)
-    warnings = _handoff_warnings(change)
+    warnings = handoff_warnings(change)
     fleet = change.after.retired[name].fleet
     if name in change.before.active.agents and fleet in settings.fleets:
         warnings.append(
@@ -148,26 +147,10 @@ def _without_file(fleet_of: Mapping[str, str], fleet: str, names: Collection[str
     return [name for name, owner in fleet_of.items() if owner == fleet and name not in names]
 
 
-def _handoff_warnings(change: Change) -> list[str]:
-    active = change.after.active.agents
-    gone = [name for name in change.before.active.agents if name not in active]
-    warnings = []
-    for name in gone:
-        senders = [other for other, one in active.items() if name in (one.handoffs or ())]
-        if senders:
-            warnings.append(f"{', '.join(senders)} may hand off to {name}, which is removed")
-        alone = [other for other in senders if active[other].handoffs == (name,)]
-        if alone:
-            warnings.append(f"nobody is left whom {', '.join(alone)} may hand off to")
-    if gone and not active:
-        warnings.append("no agent is active any more: every message ends as NONE")
-    return warnings
-
-
 def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_json: bool) -> None:
     before, after = change.before.active, change.after.active
-    agents = _changes(_digests(before.agents), _digests(after.agents))
-    workflows = _changes(_digests(before.workflows), _digests(after.workflows))
+    agents = changed_agents(change)
+    workflows = changes(digests(before.workflows), digests(after.workflows))
     retired = change.after.retired
     backlog = {
         name: retirement.backlog
@@ -185,8 +168,8 @@ def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_j
             }
         )
         return
-    for kind, changes in (("", agents), ("workflow ", workflows)):
-        for verb, names in changes.items():
+    for kind, changed in (("", agents), ("workflow ", workflows)):
+        for verb, names in changed.items():
             for name in names:
                 typer.echo(f"{verb} {kind}{name}")
     for name, policy in backlog.items():
@@ -201,20 +184,6 @@ def _report(settings: Settings, change: Change, warnings: Iterable[str], *, as_j
         session.note(
             "no stack of these settings runs here: agents elsewhere follow by themselves, `signalbox up` starts the rest"
         )
-
-
-def _digests(
-    definitions: Mapping[str, AgentDefinition] | Mapping[str, WorkflowDefinition],
-) -> dict[str, str]:
-    return {name: definition.digest for name, definition in definitions.items()}
-
-
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
-    return {
-        "added": [name for name in after if name not in before],
-        "changed": [name for name in after if name in before and before[name] != after[name]],
-        "removed": [name for name in before if name not in after],
-    }
 
 
 def _is_supervised(settings: Settings) -> bool:

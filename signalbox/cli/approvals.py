@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from signalbox.cli import session
 from signalbox.cli.facts import Fact
 from signalbox.cli.following import follow
 from signalbox.cli.inbox import Item, found_by, items_of
+from signalbox.cli.inbox_answer import Verb, answer_to
 from signalbox.cli.inbox_view import lines_of
 from signalbox.cli.outgoing import line_of, new_message
 from signalbox.cli.reading import read_facts
@@ -20,17 +21,14 @@ from signalbox.cli.run_facts import runs_of
 from signalbox.cli.screen import printable, show_lines
 from signalbox.cli.send import deliver
 from signalbox.contracts.dead_letter import DeadLetter
-from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import REVIEW_RESOLVED, Envelope
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.errors import UsageError
 from signalbox.settings import Settings
 from signalbox.topics import AGENT_MESSAGES
 
 app = typer.Typer(no_args_is_help=True, help="What waits for a person: list it, answer it.")
 
-Verb = Literal["approve", "reject"]
 Name = Annotated[
     str,
     typer.Argument(
@@ -124,9 +122,9 @@ def _resolve(
     session.require_broker(settings)
     before = read_facts(settings, session.reach_broker(settings))
     item = _named(name, items_of(before, _now_ms()))
-    data = _step_data(item, verb, agent) if item.kind == "step" else None
-    if data is None:
-        data = _message_data(settings, item, verb, agent)
+    # Asked only where it matters: a step's answer names nobody.
+    active = session.read_active(settings).agents if agent is not None else ()
+    data = answer_to(item, verb, agent, active)
     message = new_message(REVIEW_RESOLVED, item.review.conversation_id, said.with_data(data))
     fate = _sent(settings, item, message, before, timeout)
     if as_json:
@@ -163,33 +161,6 @@ def _named(name: str, items: Sequence[Item]) -> Item:
     else:
         return found[0]
     raise typer.Exit(1)
-
-
-def _step_data(item: Item, verb: Verb, agent: str | None) -> dict[str, Any]:
-    if agent is not None:
-        msg = f"--agent is for messages; the agent of {item.what} is its workflow's to say"
-        raise UsageError(msg)
-    return {"token": item.name, "decision": verb}
-
-
-def _message_data(settings: Settings, item: Item, verb: Verb, agent: str | None) -> dict[str, Any]:
-    if verb == "reject":
-        return {"message_id": item.name, "agent": NONE}
-    candidates = {one.agent: one for one in item.review.candidates}
-    accepting = ", ".join(name for name, one in candidates.items() if one.accepted)
-    if agent is None:
-        who = f"; its data is accepted by {accepting}" if accepting else ""
-        msg = f"{item.what} waits for somebody who gets it: say --agent NAME, or reject it{who}"
-        raise UsageError(msg)
-    refused = candidates.get(agent)
-    if refused is not None and not refused.accepted:
-        msg = f"{agent} does not accept the data: {', '.join(refused.violations)}; accepted by {accepting or 'nobody'}"
-        raise UsageError(msg)
-    active = session.read_active(settings).agents
-    if agent not in active:
-        msg = f"--agent {agent!r} is no active agent; there are {', '.join(sorted(active)[:20]) or 'none'}"
-        raise UsageError(msg)
-    return {"message_id": item.name, "agent": agent}
 
 
 def _sent(

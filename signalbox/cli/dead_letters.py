@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
@@ -54,10 +54,12 @@ def raw_value(letter: DeadLetter) -> bytes:
     return (letter.value or "").encode()
 
 
-def replay_of(letter: DeadLetter, known_ids: Collection[str], at: datetime) -> Envelope | str:
+def replay_of(
+    letter: DeadLetter, known_ids: Collection[str], at: datetime, *, source: str = "cli"
+) -> Envelope | str:
     """Return the message that tries the dead letter once more, or the sentence why it cannot be tried as it is.
 
-    Its id is new and not in `known_ids` (what `agent_messages` holds), its cause is the original id, its source `cli`.
+    Its id is new and not in `known_ids` (what `agent_messages` holds), its cause is the original id, its source `source`.
     The conversation stays, and so do its budgets while its episode is open. A task becomes a message whose target
     is the task's agent.
     """
@@ -74,7 +76,7 @@ def replay_of(letter: DeadLetter, known_ids: Collection[str], at: datetime) -> E
         )
     return original.evolve(
         id=_unused_id(original.id, known_ids),
-        source="cli",
+        source=source,
         type=REPLAYED_TASK if is_task else original.type,
         time=at,
         causationid=original.id,
@@ -83,6 +85,48 @@ def replay_of(letter: DeadLetter, known_ids: Collection[str], at: datetime) -> E
         definitions=None,
         tokensused=0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay sends, and what it leaves out: (place, why)."""
+
+    messages: tuple[Envelope, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """`replayed` [{original, id, conversation}], `skipped` [{place, why}]."""
+        return {
+            "replayed": [
+                {"original": one.causationid, "id": one.id, "conversation": one.subject}
+                for one in self.messages
+            ],
+            "skipped": [{"place": place, "why": why} for place, why in self.skipped],
+        }
+
+
+def plan_of(
+    entries: Iterable[Entry],
+    known_ids: Collection[str],
+    at: datetime,
+    *,
+    again: bool,
+    source: str = "cli",
+) -> Plan:
+    """Return what replaying `entries` sends; those that were replayed before only with `again`."""
+    messages: dict[str, Envelope] = {}
+    skipped: list[tuple[str, str]] = []
+    for entry in entries:
+        if not again and was_replayed(entry.letter, known_ids):
+            skipped.append((entry.place, "replayed before; name it to replay it again"))
+            continue
+        made = replay_of(entry.letter, known_ids, at, source=source)
+        if isinstance(made, str):
+            skipped.append((entry.place, made))
+        else:
+            # Two dead letters of one message make one replay.
+            messages.setdefault(made.id, made)
+    return Plan(tuple(messages.values()), tuple(skipped))
 
 
 def was_replayed(letter: DeadLetter, known_ids: Collection[str]) -> bool:

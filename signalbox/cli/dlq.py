@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 import typer
 
 from signalbox.cli import session
-from signalbox.cli.dead_letters import Entry, entries_of, find, raw_value, replay_of, was_replayed
+from signalbox.cli.dead_letters import Entry, Plan, entries_of, find, plan_of, raw_value
 from signalbox.cli.facts import Fact
 from signalbox.cli.reading import read_facts
 from signalbox.cli.screen import Line, printable, show_lines
@@ -127,40 +126,12 @@ def replay(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    messages: tuple[Envelope, ...]
-    skipped: tuple[tuple[str, str], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """`replayed` [{original, id, conversation}], `skipped` [{place, why}]."""
-        return {
-            "replayed": [
-                {"original": one.causationid, "id": one.id, "conversation": one.subject}
-                for one in self.messages
-            ],
-            "skipped": [{"place": place, "why": why} for place, why in self.skipped],
-        }
-
-
-def _plan(facts: Sequence[Fact], names: Sequence[str], reason: str | None) -> _Plan:
+def _plan(facts: Sequence[Fact], names: Sequence[str], reason: str | None) -> Plan:
     entries: Sequence[Entry] = _of_reason(entries_of(facts), reason)
     if names:
         entries = find(entries, names)
     known = {fact.body.id for fact in facts if isinstance(fact.body, Envelope)}
-    messages: dict[str, Envelope] = {}
-    skipped: list[tuple[str, str]] = []
-    for entry in entries:
-        if not names and was_replayed(entry.letter, known):
-            skipped.append((entry.place, "replayed before; name it to replay it again"))
-            continue
-        made = replay_of(entry.letter, known, session.now())
-        if isinstance(made, str):
-            skipped.append((entry.place, made))
-        else:
-            # Two dead letters of one message make one replay.
-            messages.setdefault(made.id, made)
-    return _Plan(tuple(messages.values()), tuple(skipped))
+    return plan_of(entries, known, session.now(), again=bool(names))
 
 
 def _confirm(count: int, *, is_confirmed: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from signalbox.cli.explain_view import Explanation, is_routing
@@ -88,20 +89,28 @@ class Details:
 
 
 def details_of(
-    explanation: Explanation, facts: Iterable[Fact], versions: KnownVersions
+    explanation: Explanation,
+    facts: Iterable[Fact],
+    versions: KnownVersions,
+    *,
+    record_of_agent: Callable[[str], TrackRecord | None] | None = None,
 ) -> tuple[Details, ...]:
-    """Return the details of each decision of `explanation`, in its order, then those of each review that routing led to."""
+    """Return the details of each decision of `explanation`, in its order, then those of each review that routing led to.
+
+    Without `record_of_agent` an agent is judged by `facts`, which then are those of all conversations.
+    """
     reviews = [one for one in explanation.reviews if is_routing(one)]
     if not (explanation.decisions or reviews):
         return ()
     conversation = next(one.conversation_id for one in explanation.decisions or reviews)
     known = tuple(facts)
+    judge = record_of_agent or partial(track_record, facts=known)
     records = _records(conversation, known)
     met = next((one for one in history(records) if one.message_id == explanation.message_id), None)
     of_decisions = (
         replace(
             _details(decision, explanation.message, met, versions),
-            track_record=track_record(decision.agent, known),
+            track_record=judge(decision.agent),
         )
         for decision in explanation.decisions
     )

@@ -81,6 +81,9 @@ COMMANDS: Final[dict[str, _Entry]] = {
         _FLEET,
         is_group=True,
     ),
+    "readmodel": _Entry(
+        "signalbox.cli.readmodel", "Build the gateway's read model anew.", _FLEET, is_group=True
+    ),
     "keys": _Entry(
         "signalbox.cli.keys", "Make, list, revoke API keys of the gateway.", _FLEET, is_group=True
     ),

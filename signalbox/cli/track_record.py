@@ -55,10 +55,15 @@ def track_record(agent: str, facts: Iterable[Fact]) -> TrackRecord | None:
         took_ms[task] = max(0, fact.at_ms - given_ms[task])
         if answer.type == TASK_FAILED:
             failed.add(task)
-    if not took_ms:
+    return record_of(agent, took_ms.values(), len(failed))
+
+
+def record_of(agent: str, took_ms: Iterable[int], failed: int) -> TrackRecord | None:
+    """Return the record of answers that took so long, of which so many were failures; None without any."""
+    times = sorted(took_ms)
+    if not times:
         return None
-    times = sorted(took_ms.values())
-    return TrackRecord(agent, len(times), len(failed), _at(times, 0.5), _at(times, 0.99))
+    return TrackRecord(agent, len(times), failed, _at(times, 0.5), _at(times, 0.99))
 
 
 def _at(times: list[int], share: float) -> int:

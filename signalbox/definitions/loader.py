@@ -122,6 +122,15 @@ def load_agent(path: Path) -> AgentDefinition:
     return head.completed(_agent(YamlFile.read(path), head.schemas))
 
 
+def agent_of_text(name: str, text: str) -> AgentDefinition:
+    """Load one agent definition that came as text; errors call it `<name>.yaml`. It shares no schemas.
+
+    Raises:
+        DefinitionError: with the line and column of the first wrong value.
+    """
+    return _agent(YamlFile.of_text(Path(f"{name}.yaml"), text), {})
+
+
 def problems_in(folder: Path) -> list[DefinitionError]:
     """Return what is wrong in a fleet's folder: of the fleet as a whole, and the first problem of each file."""
     found: list[DefinitionError] = []

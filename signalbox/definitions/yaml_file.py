@@ -65,6 +65,16 @@ class YamlFile:
         tree = _parse(path, _text(path, max_bytes))
         return cls(path, _plain(tree, path), tree)
 
+    @classmethod
+    def of_text(cls, path: Path, text: str) -> YamlFile:
+        """Parse `text`, of at most `MAX_FILE_BYTES`, which came from elsewhere; `path` is what errors call it.
+
+        Raises:
+            DefinitionError: at the place that is no YAML, or not allowed in a definition.
+        """
+        tree = _parse(path, text)
+        return cls(path, _plain(tree, path), tree)
+
     def place(self, *loc: str | int) -> tuple[int, int]:
         """Return line and column (from 1) of the deepest part of `loc` that is in the file."""
         return _place(self._tree, loc)

@@ -26,10 +26,11 @@ _HOW: Final = "send `Authorization: Bearer KEY`; `signalbox keys create NAME --s
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request is from. `name` is the key's, or the address where there was none."""
+    """Who a request is from. `name` is the key's, or the address where there was none (`has_key` says which)."""
 
     name: str
     scopes: frozenset[Scope]
+    has_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class Access:
             if found is None:
                 msg = "the API key is not known"
                 raise NoKeyError(msg, _HOW)
-            return Caller(found.name, found.scopes)
+            return Caller(found.name, found.scopes, has_key=True)
         if not self._may_go_without(address, headers):
             msg = "the request has no API key"
             raise NoKeyError(msg, _HOW)
         refuse_foreign_pages(headers)
-        return Caller(address, ALL_SCOPES)
+        return Caller(address, ALL_SCOPES, has_key=False)
 
     def _may_go_without(self, address: str, headers: Headers) -> bool:
         if self.keyless == "anyone":

@@ -12,7 +12,17 @@ from starlette.responses import Response
 
 from signalbox import __version__
 from signalbox.errors import SignalboxError
-from signalbox.gateway import events, health
+from signalbox.gateway import (
+    agents,
+    asking,
+    conversations,
+    dead_letters,
+    decisions,
+    events,
+    health,
+    registering,
+    reviews,
+)
 from signalbox.gateway.guard import Guard
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.problems import GatewayError, RequestError, problem, problem_of
@@ -38,8 +48,18 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     app.state.parts = parts
-    app.include_router(events.router)
-    app.include_router(health.router)
+    for each in (
+        events,
+        asking,
+        conversations,
+        decisions,
+        agents,
+        registering,
+        reviews,
+        dead_letters,
+        health,
+    ):
+        app.include_router(each.router)
     app.add_exception_handler(SignalboxError, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)

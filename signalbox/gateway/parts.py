@@ -11,9 +11,11 @@ from starlette.requests import Request
 
 from connectors.broker import Broker
 from signalbox.gateway.access import Access
+from signalbox.gateway.definitions import Definitions
 from signalbox.gateway.intake import Given
 from signalbox.gateway.publisher import Publisher
 from signalbox.gateway.rate import RateLimit
+from signalbox.gateway.readmodel.queries import ReadModel
 from signalbox.settings import Settings
 from signalbox.topics import full_name
 
@@ -28,6 +30,10 @@ class Parts:
         publisher: writes messages.
         access: who may call.
         rate: how fast.
+        read_model: what the topics said so far.
+        definitions: what the registry says.
+        lag_of: agent → how many tasks it has not taken to an end; None where nobody says.
+        make_task_topic: makes the topic of an agent's tasks, where it is missing.
         now: the clock, in UTC.
         new_id: `prefix` → a fresh id.
     """
@@ -37,6 +43,10 @@ class Parts:
     publisher: Publisher
     access: Access
     rate: RateLimit
+    read_model: ReadModel
+    definitions: Definitions
+    lag_of: Callable[[str], int | None]
+    make_task_topic: Callable[[str], object]
     now: Callable[[], datetime]
     new_id: Callable[[str], str]
 

@@ -146,11 +146,13 @@ def problem_of(error: Exception) -> Response:
             remedy="mend what is named",
         )
     if isinstance(error, SignalboxError):
+        retry_after = RETRY_SECONDS
         status = 500 if isinstance(error, ConfigurationError) else 503
         return problem(
             status,
             error.code,
             "It cannot be done now",
+            retry_after_seconds=retry_after if status == 503 else None,
             detail=str(error),
             remedy="`signalbox status` and `signalbox doctor` say what is wrong",
         )

@@ -5,24 +5,34 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
 import uvicorn
 
 from agents.log_lines import configure_logging
+from connectors.broker import BrokerError
 from connectors.kafka import KafkaBroker
+from connectors.topic_admin import ensure_topics_of
+from connectors.topic_lag import topic_statuses
+from signalbox.engine import engine_policy
 from signalbox.errors import ConfigurationError
 from signalbox.gateway.access import Access, is_loopback
 from signalbox.gateway.app import create_app
+from signalbox.gateway.definitions import Definitions
 from signalbox.gateway.key_place import keys_file
 from signalbox.gateway.keys import KeyRing, read_keys
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.publisher import Publisher
 from signalbox.gateway.rate import RateLimit
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.queries import ReadModel
 from signalbox.local_stack.gateway import EXIT_MISCONFIGURED
 from signalbox.settings import Settings
+from signalbox.topics import agent_tasks, full_name
 
 DRAIN_SECONDS: Final = 5
 _SWITCH_SECONDS: Final = 0.001
@@ -43,6 +53,7 @@ def parts_of(settings: Settings) -> Parts:
         )
         raise ConfigurationError(msg)
     broker = KafkaBroker.of(settings.kafka)
+    read_model = ReadModel(ReadModelPlace.of(settings))
     return Parts(
         settings=settings,
         broker=broker,
@@ -51,9 +62,23 @@ def parts_of(settings: Settings) -> Parts:
         ),
         access=Access(KeyRing(path, time.monotonic), gateway.keyless),
         rate=RateLimit(gateway.max_requests_per_second),
+        read_model=read_model,
+        definitions=Definitions(read_model, engine_policy(settings)),
+        lag_of=partial(_lag_of, settings),
+        make_task_topic=lambda name: ensure_topics_of(settings.kafka, [name], fixed=False),
         now=lambda: datetime.now(UTC),
         new_id=lambda prefix: f"{prefix}-{secrets.token_hex(8)}",
     )
+
+
+def _lag_of(settings: Settings, agent: str) -> int | None:
+    topic = full_name(settings.kafka.topic_prefix, agent_tasks(agent))
+    group = f"{settings.kafka.group_prefix}agent_{agent}"
+    with suppress(BrokerError):
+        for status in topic_statuses(settings.kafka, [topic]):
+            # A group that never committed has taken nothing to an end.
+            return status.lag.get(group, status.offsets)
+    return None
 
 
 def serve(settings: Settings) -> None:

@@ -1,4 +1,7 @@
-"""The HTTP gateway as a process of the stack, where the settings do not switch it off."""
+"""The HTTP gateway and the consumer of its read model as processes of the stack, where the settings do not switch them off.
+
+Two, so that a request never waits for records that are being read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ EXIT_MISCONFIGURED = 4
 
 
 def gateway_children(layout: Layout) -> list[Child]:
-    """Return the gateway's child, not started yet; none where it is switched off."""
+    """Return the gateway and its read model, not started yet; none where they are switched off."""
     if not layout.settings.gateway.enabled:
         return []
     return [
@@ -24,8 +27,18 @@ def gateway_children(layout: Layout) -> list[Child]:
             "gateway",
             partial(_gateway, layout),
             final_codes=frozenset({EXIT_MISCONFIGURED}),
-        )
+        ),
+        Child("read model", "gateway", partial(_read_model, layout)),
     ]
+
+
+def _read_model(layout: Layout) -> ProcessSpec:
+    return ProcessSpec(
+        name="read model",
+        argv=(sys.executable, "-m", "signalbox.gateway.readmodel"),
+        log_path=layout.logs / "readmodel.log",
+        environ=layout.environ(),
+    )
 
 
 def _gateway(layout: Layout) -> ProcessSpec:

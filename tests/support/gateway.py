@@ -7,20 +7,26 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from connectors.broker import Broker, Producer
 from connectors.memory import MemoryBroker
+from connectors.topic_reader import read_topics
 from signalbox.gateway.access import Access, Keyless
 from signalbox.gateway.app import create_app
+from signalbox.gateway.definitions import Definitions
 from signalbox.gateway.keys import KeyRing
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.publisher import Publisher
 from signalbox.gateway.rate import RateLimit
+from signalbox.gateway.readmodel.follower import FIXED_TOPICS
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.queries import ReadModel
+from signalbox.gateway.readmodel.store import Store
+from signalbox.routing.rules import EnginePolicy
 from signalbox.settings import Settings
-from signalbox.topics import TOPICS
+from signalbox.topics import TOPICS, agent_tasks, full_name
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 LOOPBACK = "127.0.0.1"
@@ -45,10 +51,10 @@ def parts(
     max_waiting: int = 10_000,
     settings: Settings | None = None,
     now: Callable[[], datetime] = lambda: AT,
-    **more: Any,
 ) -> Parts:
     """Return the parts of a gateway with its files in `folder`."""
     numbers = itertools.count(1)
+    read_model = ReadModel(ReadModelPlace(folder / "readmodel"))
     return Parts(
         settings=settings or Settings(_env_file=None, home=folder),  # type: ignore[call-arg]
         broker=broker,
@@ -57,9 +63,12 @@ def parts(
         ),
         access=Access(KeyRing(folder / "keys.json", lambda: next(numbers)), keyless),
         rate=RateLimit(per_second),
+        read_model=read_model,
+        definitions=Definitions(read_model, EnginePolicy()),
+        lag_of=lambda _: 0,
+        make_task_topic=lambda _: None,
         now=now,
         new_id=lambda prefix: f"{prefix}-{next(numbers)}",
-        **more,
     )
 
 
@@ -77,3 +86,15 @@ async def client_of(
         while connected and (await client.get("/health")).status_code != 200:
             pass
         yield client
+
+
+def caught_up(made: Parts, broker: Broker, prefix: str = "") -> None:
+    """Let the read model read everything that is on the topics now."""
+    place = ReadModelPlace(made.settings.home.absolute() / "readmodel")
+    with Store(place.current(), prefix) as store:
+        known = {topic for topic, _ in store.offsets()}
+        topics = {full_name(prefix, topic) for topic in FIXED_TOPICS} | known
+        store.take(read_topics(broker, sorted(topics)))
+        tasks = [full_name(prefix, agent_tasks(name)) for name in store.agents()]
+        there = [name for name in tasks if broker.log_reader().partitions(name)]
+        store.take(read_topics(broker, there))

@@ -37,7 +37,7 @@ from signalbox.routing.ticks import (
     Tick,
     TimePassed,
 )
-from signalbox.topics import TOPICS, agent_tasks
+from signalbox.topics import TOPICS, agent_tasks, spec_of
 from tests.support.fleets import reply
 
 T0 = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -50,7 +50,7 @@ class Story:
         self.now_ms = T0
         self.broker = MemoryBroker(now_ms=lambda: self.now_ms)
         for name in (*TOPICS, *map(agent_tasks, rules.current.agents if rules.current else ())):
-            self.broker.create_topic(name, 2)
+            self.broker.create_topic(name, min(2, spec_of(name).partitions))
         self.tasks: dict[str, Envelope] = {}
         self._rules = rules
         self._states: dict[str, Conversation] = {}

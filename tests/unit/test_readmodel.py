@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -98,7 +98,10 @@ def test_topics_read_in_any_order_and_batches_come_to_the_same_tables(
 ) -> None:
     """Partitions have an order, topics have none between them: sums, extremes and the later by its own time."""
     records = records_of(recorded.broker)
-    with Store(tmp_path / "whole.sqlite", "") as whole, Store(tmp_path / "mixed.sqlite", "") as mixed:
+    with (
+        Store(tmp_path / "whole.sqlite", "") as whole,
+        Store(tmp_path / "mixed.sqlite", "") as mixed,
+    ):
         whole.take(records)
         dice, left = random.Random(seed), interleaved(records, seed)
         while left:
@@ -186,7 +189,7 @@ class Lab:
         )
         self._thread = threading.Thread(target=follower.run)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

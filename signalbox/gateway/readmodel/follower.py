@@ -13,9 +13,20 @@ from connectors.broker import Broker, BrokerError, LogReader, Partition
 from signalbox.cli.facts import CONVERSATION_TOPICS
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.store import Store
-from signalbox.topics import AGENT_HEARTBEATS, AGENT_REGISTRY, agent_tasks, full_name
+from signalbox.topics import (
+    AGENT_HEARTBEATS,
+    AGENT_REGISTRY,
+    DEAD_LETTER_MARKS,
+    agent_tasks,
+    full_name,
+)
 
-FIXED_TOPICS: Final = (*CONVERSATION_TOPICS, AGENT_HEARTBEATS, AGENT_REGISTRY)
+FIXED_TOPICS: Final = (
+    *CONVERSATION_TOPICS,
+    AGENT_HEARTBEATS,
+    AGENT_REGISTRY,
+    DEAD_LETTER_MARKS,
+)
 """What is read besides the agents' task topics."""
 
 BATCH: Final = 1000

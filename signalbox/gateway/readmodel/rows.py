@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from connectors.broker import ConsumedRecord
 from signalbox.cli.facts import Fact, fact_of
 from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import ORCHESTRATOR, TASK_FAILED, TASK_STATUS, Envelope
 from signalbox.contracts.heartbeat import Heartbeat
@@ -17,7 +18,7 @@ from signalbox.contracts.ids import dispatch_id
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.contracts.review import Review
-from signalbox.topics import AGENT_HEARTBEATS, AGENT_MESSAGES, AGENT_REGISTRY
+from signalbox.topics import AGENT_HEARTBEATS, AGENT_MESSAGES, AGENT_REGISTRY, DEAD_LETTER_MARKS
 
 
 class Change(NamedTuple):
@@ -41,6 +42,8 @@ def changes_of(record: ConsumedRecord, prefix: str) -> Iterator[Change]:
             yield Change("registry", values)
     elif topic == AGENT_HEARTBEATS:
         yield from _of_heartbeat(record)
+    elif topic == DEAD_LETTER_MARKS:
+        yield from _of_mark(record)
     elif (fact := fact_of(record, prefix)) is not None:
         yield from _of_fact(fact, record.value or b"")
 
@@ -53,6 +56,14 @@ def _of_heartbeat(record: ConsumedRecord) -> Iterator[Change]:
     # The job's own, by which it tells a silent broker from silent agents.
     if beat.agent != ORCHESTRATOR:
         yield Change("instance", (beat.agent, beat.instance, record.timestamp_ms, record.value))
+
+
+def _of_mark(record: ConsumedRecord) -> Iterator[Change]:
+    try:
+        mark: DeadLetterMark = DeadLetterMark.from_json(record.value or b"")
+    except ValidationError:
+        return
+    yield Change("mark", (mark.place, record.offset, record.value))
 
 
 def _of_fact(fact: Fact, value: bytes) -> Iterator[Change]:
@@ -106,9 +117,7 @@ def _of_conversation(conversation: str, fact: Fact) -> Change:
         case Outcome() as outcome:
             ended = (outcome.episode, to_epoch_ms(outcome.ended_at), outcome.status)
     times = (fact.at_ms, fact.at_ms)
-    return Change(
-        "conversation", (conversation, *times, *kinds.values(), *began, *decided, *ended)
-    )
+    return Change("conversation", (conversation, *times, *kinds.values(), *began, *decided, *ended))
 
 
 def _of_answer(message: Envelope, at_ms: int) -> Iterator[Change]:

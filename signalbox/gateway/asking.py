@@ -1,0 +1,151 @@
+"""`POST /ask`: a message in, its outcome out. For who needs an answer now; everybody else sends an event and looks later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from signalbox.cli.ask_request import PROMPT_SUBMITTED, prompt_data, started_by
+from signalbox.cli.ask_seen import PromptSeen, prompt_seen
+from signalbox.cli.ask_view import as_json
+from signalbox.cli.facts import Fact
+from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.image import ImageError, image_of_data_uri
+from signalbox.contracts.outcome import Outcome
+from signalbox.contracts.record import to_epoch_ms
+from signalbox.gateway.access import needs
+from signalbox.gateway.body import read_body
+from signalbox.gateway.intake import DECISIVE_TYPES, Message, message_of, object_in
+from signalbox.gateway.parts import Parts, parts_of
+from signalbox.gateway.problems import ConflictError, NoOutcomeError, RequestError
+from signalbox.gateway.routing import Asker, answer
+from signalbox.gateway.shapes import Answered, Question
+from signalbox.topics import AGENT_MESSAGES, MAX_ADMITTED_BYTES
+
+router: Final = APIRouter(tags=["messages"])
+_POLL_SECONDS: Final = 0.1
+
+
+@router.post("/ask", responses={200: {"model": Answered}})
+async def ask(request: Request, caller: Asker) -> Response:
+    """Send a prompt, or a message of any type, and wait for the conversation's outcome."""
+    parts = parts_of(request)
+    question = question_in(await read_body(request, MAX_ADMITTED_BYTES))
+    message = await run_in_threadpool(_message, parts, question)
+    if message.type in DECISIVE_TYPES:
+        needs("decide", request)
+    began = time.monotonic()
+    await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
+    envelope: Envelope = Envelope.from_json(message.value)
+    while (seconds := time.monotonic() - began) < question.timeout_seconds:
+        facts = await run_in_threadpool(parts.read_model.facts, message.conversation_id)
+        if (found := _answered(envelope, facts, seconds)) is not None:
+            return answer(found)
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    msg = f"no outcome of {message.conversation_id} within {question.timeout_seconds:g} s"
+    raise NoOutcomeError(
+        msg,
+        f"it goes on: look at /conversations/{message.conversation_id}",
+        conversation_id=message.conversation_id,
+        id=message.id,
+    )
+
+
+def question_in(body: bytes) -> Question:
+    """Return what is asked.
+
+    Raises:
+        RequestError: it is neither a prompt nor a message.
+    """
+    try:
+        question = Question.model_validate(object_in(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        msg = f"{place}: {first['msg']}"
+        raise RequestError(msg, "mend what is named") from None
+    is_prompt, is_message = question.prompt is not None, question.data is not None
+    if is_prompt == is_message or (question.type is not None) != is_message:
+        msg = "a question is either a `prompt`, or a `type` and its `data`"
+        raise RequestError(msg, 'send {"prompt": "…"}, or {"type": "…", "data": {…}}')
+    return question
+
+
+def _message(parts: Parts, question: Question) -> Message:
+    named = {"id": question.id, "subject": question.conversation}
+    attributes = {key: value for key, value in named.items() if value is not None}
+    if question.prompt is None:
+        return message_of(
+            {**attributes, "type": question.type, "data": question.data}, parts.given()
+        )
+    data = prompt_data(question.prompt, None)
+    if question.image is not None:
+        data["image"] = _picture(question.image)
+    # Before anything is sent: without a workflow that takes it, nobody would answer.
+    started_by(parts.definitions.view().state.active, data)
+    return message_of({**attributes, "type": PROMPT_SUBMITTED, "data": data}, parts.given())
+
+
+def _picture(uri: str) -> str:
+    try:
+        image_of_data_uri(uri)
+    except ImageError as error:
+        raise RequestError(str(error), "send a data URI of a png, jpeg, webp or gif") from None
+    return uri
+
+
+def _answered(message: Envelope, facts: Sequence[Fact], seconds: float) -> dict[str, Any] | None:
+    """Return the answer once there is an outcome of what `message` began.
+
+    Raises:
+        ConflictError: it became a dead letter.
+    """
+    for fact in facts:
+        if isinstance(fact.body, DeadLetter) and fact.body.message_id == message.id:
+            msg = f"not taken up: {fact.body.reason}: {fact.body.detail}"
+            raise ConflictError(msg, "see /dead-letters", reason=fact.body.reason)
+    outcomes = [fact.body for fact in facts if isinstance(fact.body, Outcome)]
+    sent_ms = next((f.at_ms for f in facts if f.body == message), to_epoch_ms(message.time))
+    outcome = next((one for one in outcomes if to_epoch_ms(one.ended_at) >= sent_ms), None)
+    if outcome is None:
+        return None
+    seen = prompt_seen(message, facts)
+    told = as_json(
+        PromptSeen(seen.run, outcome, None),
+        conversation=message.subject,
+        seconds=seconds,
+        files=[],
+    )
+    return {
+        "id": message.id,
+        "conversation_id": message.subject,
+        "status": outcome.status,
+        "answer": told["answer"] if told["answer"] is not None else _last_said(outcome, facts),
+        "seconds": told["seconds"],
+        "tokens": outcome.tokens,
+        "outcome": outcome.model_dump(mode="json", exclude_none=True),
+        "plan": told["plan"],
+    }
+
+
+def _last_said(outcome: Outcome, facts: Sequence[Fact]) -> Any:
+    if outcome.result is not None:
+        return outcome.result
+    said = [
+        fact.body.data
+        for fact in facts
+        if isinstance(fact.body, Envelope)
+        and fact.topic == AGENT_MESSAGES
+        and fact.body.claimed_agent is not None
+    ]
+    return said[-1] if said else None

@@ -1,0 +1,227 @@
+"""Dead letters over HTTP: list them, look at one, send it again as it is or mended, or say that it is done with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from connectors.broker import OutgoingRecord
+from signalbox.cli.dead_letters import Entry, Plan, entries_of, plan_of, raw_value
+from signalbox.contracts.dead_letter import DeadLetter, DeadLetterReason
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
+from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.ids import replay_id
+from signalbox.contracts.record import MAX_ID_CHARS
+from signalbox.gateway.intake import SOURCE, message_of
+from signalbox.gateway.paging import Before, Limit, next_of, page_of
+from signalbox.gateway.parts import Parts, parts_of
+from signalbox.gateway.problems import ConflictError, NotFoundError
+from signalbox.gateway.readmodel.queries import Page
+from signalbox.gateway.reviews import named_by
+from signalbox.gateway.routing import Decider, Reader, answer
+from signalbox.gateway.shapes import (
+    DeadLetterList,
+    DeadLetterView,
+    Discard,
+    Published,
+    Replay,
+    ReplayAll,
+    Replayed,
+)
+from signalbox.topics import AGENT_MESSAGES, DEAD_LETTER_MARKS
+
+router: Final = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+Place = Annotated[
+    str, Path(pattern=r"^\d{1,9}:\d{1,18}$", description="`partition:offset` of its topic.")
+]
+_BATCH: Final = 500
+
+
+@router.get("", responses={200: {"model": DeadLetterList}})
+def list_dead_letters(
+    request: Request,
+    caller: Reader,
+    limit: Limit = 50,
+    before: Before = None,
+    reason: DeadLetterReason | None = None,
+    conversation: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
+) -> Response:
+    """List dead letters, the newest first, without their values; and how many there are of each reason."""
+    model = parts_of(request).read_model
+    facts = model.dead_letters(page_of(limit, before), reason=reason, conversation=conversation)
+    entries = entries_of(facts)[::-1]
+    states = _states(parts_of(request), entries)
+    last = entries[-1] if entries else None
+    return answer(
+        {
+            "dead_letters": [_row(entry, states[entry.place]) for entry in entries],
+            "by_reason": model.dead_letter_counts(),
+            "next": next_of(len(facts), limit, last.at_ms, last.place) if last else None,
+        }
+    )
+
+
+@router.get("/{place}", responses={200: {"model": DeadLetterView}})
+def get_dead_letter(request: Request, caller: Reader, place: Place) -> Response:
+    """Return one dead letter with its value, raw and decoded."""
+    parts = parts_of(request)
+    entry = _entry(parts, place)
+    mark = parts.read_model.marks([place]).get(place)
+    return answer(
+        {
+            **_row(entry, _states(parts, [entry])[place]),
+            "value": entry.letter.value,
+            "value_base64": entry.letter.value_base64,
+            "decoded": _decoded(entry.letter),
+            "discarded": None if mark is None else mark.model_dump(mode="json"),
+        }
+    )
+
+
+@router.post("/replay", status_code=202, responses={202: {"model": Replayed}})
+async def replay_all(request: Request, caller: Decider, asked: ReplayAll) -> Response:
+    """Send all of a reason once more that were not replayed or discarded, the oldest first."""
+    parts = parts_of(request)
+    plan = await asyncio.to_thread(_plan_of_all, parts, asked)
+    await _publish(parts, plan.messages)
+    return answer(plan.as_json(), 202)
+
+
+@router.post("/{place}/replay", status_code=202, responses={202: {"model": Replayed}})
+async def replay_one(request: Request, caller: Decider, place: Place, asked: Replay) -> Response:
+    """Send one once more: a new id, its cause the original's. With `message`, mended; the dead letter keeps the original."""
+    parts = parts_of(request)
+    plan = await asyncio.to_thread(_plan_of_one, parts, place, asked)
+    await _publish(parts, plan.messages)
+    return answer(plan.as_json(), 202)
+
+
+@router.post("/{place}/discard", status_code=202, responses={202: {"model": Published}})
+async def discard(request: Request, caller: Decider, place: Place, asked: Discard) -> Response:
+    """Say that nobody will send it again. It stays on its topic, and can still be replayed by its place."""
+    parts = parts_of(request)
+    entry = await asyncio.to_thread(_entry, parts, place)
+    mark = DeadLetterMark(
+        place=place,
+        status="discarded",
+        note=asked.note,
+        by=named_by(asked.discarded_by, caller),
+        at=parts.now(),
+    )
+    topic = parts.topic(DEAD_LETTER_MARKS)
+    await parts.publisher.publish(OutgoingRecord(topic, place.encode(), mark.to_json()))
+    conversation = entry.letter.conversation_id or entry.letter.key or ""
+    return answer({"id": place, "conversation_id": conversation, "status": "published"}, 202)
+
+
+def _entry(parts: Parts, place: str) -> Entry:
+    partition, _, offset = place.partition(":")
+    fact = parts.read_model.dead_letter(int(partition), int(offset))
+    if fact is None:
+        msg = f"no dead letter {place}"
+        raise NotFoundError(msg, "/dead-letters lists their places")
+    return entries_of([fact])[0]
+
+
+def _original_id(entry: Entry) -> str:
+    """Return the id that a replay is caused by: the message's, else one that stands for the place."""
+    return entry.letter.message_id or f"dead-letter-{entry.place.replace(':', '-')}"
+
+
+def _states(parts: Parts, entries: Sequence[Entry]) -> dict[str, str]:
+    replays = {entry.place: replay_id(_original_id(entry), 0) for entry in entries}
+    known = parts.read_model.knows(list(replays.values()))
+    marks = parts.read_model.marks([entry.place for entry in entries])
+    return {
+        place: "replayed" if replay in known else "discarded" if place in marks else "open"
+        for place, replay in replays.items()
+    }
+
+
+def _row(entry: Entry, state: str) -> dict[str, Any]:
+    record = entry.letter.model_dump(mode="json", exclude_none=True)
+    told = {key: value for key, value in record.items() if not key.startswith("value")}
+    return {"place": entry.place, "state": state, **told}
+
+
+def _decoded(letter: DeadLetter) -> Any:
+    try:
+        return orjson.loads(raw_value(letter))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _plan_of_one(parts: Parts, place: str, asked: Replay) -> Plan:
+    entry = _entry(parts, place)
+    known = _known_ids(parts, [entry])
+    if asked.message is None:
+        plan = plan_of([entry], known, parts.now(), again=True, source=SOURCE)
+        if plan.skipped:
+            remedy = "send it mended: `message` with `type` and `data`"
+            msg = f"{place} cannot be sent as it is: {plan.skipped[0][1]}"
+            raise ConflictError(msg, remedy)
+        return plan
+    return Plan((_mended(parts, entry, asked.message, known),), ())
+
+
+def _mended(parts: Parts, entry: Entry, edits: dict[str, Any], known: Iterable[str]) -> Envelope:
+    """Return the original with other attributes: judged as any message from outside is, under a replay's id."""
+    plan = plan_of([entry], frozenset(known), parts.now(), again=True, source=SOURCE)
+    original = _original_id(entry)
+    # What is no message has attributes only where somebody gives them.
+    base = plan.messages[0].model_dump(mode="json", exclude_none=True) if plan.messages else {}
+    number = next(n for n in range(10_000) if replay_id(original, n) not in known)
+    fixed = {"id": replay_id(original, number), "causationid": original, "source": SOURCE}
+    subject = entry.letter.conversation_id or entry.letter.key
+    named = {"subject": subject} if subject else {}
+    admitted = message_of({**named, **base, **edits, **fixed}, parts.given())
+    envelope: Envelope = Envelope.from_json(admitted.value)
+    return envelope
+
+
+def _plan_of_all(parts: Parts, asked: ReplayAll) -> Plan:
+    entries = _open_entries(parts, asked.reason)
+    return plan_of(
+        entries[: asked.limit], _known_ids(parts, entries), parts.now(), again=False, source=SOURCE
+    )
+
+
+def _open_entries(parts: Parts, reason: str) -> list[Entry]:
+    """Return the open dead letters of a reason, the oldest first."""
+    found: list[Entry] = []
+    page = Page(_BATCH)
+    while True:
+        facts = parts.read_model.dead_letters(page, reason=reason)
+        entries = entries_of(facts)[::-1]
+        states = _states(parts, entries)
+        found += [entry for entry in entries if states[entry.place] == "open"]
+        if len(facts) < _BATCH:
+            return found[::-1]
+        page = Page(_BATCH, (entries[-1].at_ms, entries[-1].place))
+
+
+def _known_ids(parts: Parts, entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the ids of replays that are on the topic."""
+    candidates = [replay_id(_original_id(entry), n) for entry in entries for n in range(_REPLAYS)]
+    return parts.read_model.knows(candidates)
+
+
+async def _publish(parts: Parts, messages: Sequence[Envelope]) -> None:
+    topic = parts.topic(AGENT_MESSAGES)
+    await asyncio.gather(
+        *(
+            parts.publisher.publish(
+                OutgoingRecord(topic, one.subject.encode(), one.to_json(), one.headers())
+            )
+            for one in messages
+        )
+    )
+
+
+_REPLAYS: Final = 20
+"""So many replays of one message are looked for; whoever replays oftener has another problem."""

@@ -1,0 +1,255 @@
+"""Questions to the read model. Each is asked of the file that counts now, through a connection of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from connectors.broker import ConsumedRecord
+from signalbox.cli.facts import Fact, facts_of
+from signalbox.cli.track_record import TrackRecord, record_of
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
+from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.errors import SignalboxError
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.schema import VERSION, open_to_read
+
+MAX_FACTS: Final = 20_000
+"""Of one conversation; its budgets keep it far below."""
+OPEN: Final = "open"
+"""The status of a conversation without an outcome."""
+
+
+class NotReadyError(SignalboxError):
+    """The read model is not there yet: its consumer has not begun, or reads the topics anew."""
+
+    code: ClassVar[str] = "SB-111"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which rows: at most `limit`, and those before `before` (as the last page said) only."""
+
+    limit: int
+    before: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """An agent's tasks: given and not answered, answered, answered with a failure."""
+
+    open: int
+    answered: int
+    failed: int
+
+
+class ReadModel:
+    """What is known of conversations, agents, reviews and dead letters."""
+
+    def __init__(self, place: ReadModelPlace) -> None:
+        self._place = place
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = open_to_read(self._place.current())
+        except sqlite3.OperationalError:
+            raise _not_ready() from None
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
+                raise _not_ready()
+            # One moment for all questions of a request.
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def facts(self, conversation: str) -> tuple[Fact, ...]:
+        """Return every fact of a conversation, by time."""
+        with self._open() as connection:
+            return _facts(
+                connection,
+                "SELECT * FROM record WHERE conversation = ? ORDER BY at_ms, topic, partition, offset LIMIT ?",
+                (conversation, MAX_FACTS),
+            )
+
+    def conversations_of(self, identifier: str) -> tuple[str, ...]:
+        """Return the conversations that know a message or a task of this id; mostly one, mostly."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT conversation FROM name WHERE id = ? LIMIT 10", (identifier,)
+            )
+            return tuple(row["conversation"] for row in rows)
+
+    def knows(self, identifiers: Sequence[str]) -> frozenset[str]:
+        """Return those of the ids by which a message is known."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT id FROM name WHERE id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(list(identifiers)).decode(),),
+            )
+            return frozenset(row["id"] for row in rows)
+
+    def conversations(self, page: Page, *, status: str | None = None) -> list[dict[str, Any]]:
+        """Return conversations, the one that was spoken in last first; `status` is an outcome's, or `open`."""
+        wanted, values = _before(page, "last_ms", "id")
+        if status is not None:
+            wanted.append("status IS ?")
+            values.append(None if status == OPEN else status)
+        with self._open() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM conversation WHERE {' AND '.join(wanted)} "
+                "ORDER BY last_ms DESC, id DESC LIMIT ?",
+                (*values, page.limit),
+            )
+            return [dict(row) for row in rows]
+
+    def asked(self, now_ms: int, limit: int) -> tuple[str, ...]:
+        """Return the conversations that may have an open question to a person, the oldest question first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT conversation, min(opened_ms) AS opened FROM review WHERE deadline_ms > ? "
+                "GROUP BY conversation ORDER BY opened LIMIT ?",
+                (now_ms, limit),
+            )
+            return tuple(row["conversation"] for row in rows)
+
+    def conversation_asked(self, name: str) -> str | None:
+        """Return the conversation in which a person was asked under this name: a token, or a message's id."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT conversation FROM review WHERE name = ?", (name,)
+            ).fetchone()
+            return None if row is None else str(row["conversation"])
+
+    def dead_letters(
+        self, page: Page, *, reason: str | None = None, conversation: str | None = None
+    ) -> tuple[Fact, ...]:
+        """Return dead letters, the newest first."""
+        wanted, values = _before(page, "d.at_ms", "d.partition || ':' || d.offset")
+        for column, value in (("reason", reason), ("conversation", conversation)):
+            if value is not None:
+                wanted.append(f"d.{column} = ?")
+                values.append(value)
+        with self._open() as connection:
+            return _facts(
+                connection,
+                "SELECT r.* FROM dead_letter d JOIN record r "
+                "ON r.topic = 'agent_messages_dlq' AND r.partition = d.partition AND r.offset = d.offset "
+                f"WHERE {' AND '.join(wanted)} "
+                "ORDER BY d.at_ms DESC, d.partition || ':' || d.offset DESC LIMIT ?",
+                (*values, page.limit),
+            )
+
+    def dead_letter(self, partition: int, offset: int) -> Fact | None:
+        """Return the dead letter at a place of its topic."""
+        with self._open() as connection:
+            found = _facts(
+                connection,
+                "SELECT * FROM record WHERE topic = 'agent_messages_dlq' AND partition = ? AND offset = ?",
+                (partition, offset),
+            )
+            return found[0] if found else None
+
+    def dead_letter_counts(self) -> dict[str, int]:
+        """Return how many dead letters there are of each reason, the most frequent first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT reason, count(*) AS number FROM dead_letter GROUP BY reason ORDER BY number DESC, reason"
+            )
+            return {row["reason"]: row["number"] for row in rows}
+
+    def marks(self, places: Sequence[str]) -> dict[str, DeadLetterMark]:
+        """Return what people said of the dead letters at some places."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT place, value FROM mark WHERE place IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(list(places)).decode(),),
+            )
+            return {row["place"]: DeadLetterMark.from_json(row["value"]) for row in rows}
+
+    def heartbeats(self) -> tuple[tuple[int, Heartbeat], ...]:
+        """Return the newest heartbeat of every process, with its time on the topic (ms since 1970)."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT at_ms, value FROM instance ORDER BY agent, instance")
+            return tuple((row["at_ms"], Heartbeat.from_json(row["value"])) for row in rows)
+
+    def registry(self, after_offset: int = -1) -> tuple[ConsumedRecord, ...]:
+        """Return the records of the registry behind an offset."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT * FROM registry WHERE offset > ? ORDER BY offset", (after_offset,)
+            )
+            return tuple(
+                ConsumedRecord(
+                    "agent_registry",
+                    0,
+                    row["offset"],
+                    row["key"].encode(),
+                    row["value"],
+                    {},
+                    row["at_ms"],
+                )
+                for row in rows
+            )
+
+    def track_record(self, agent: str) -> TrackRecord | None:
+        """Return how an agent has done its tasks; as `signalbox.cli.track_record` tells it."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT max(0, answered_ms - given_ms) AS took, failed FROM task "
+                "WHERE agent = ? AND given_ms IS NOT NULL AND answered_ms IS NOT NULL",
+                (agent,),
+            ).fetchall()
+        return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
+
+    def task_counts(self, agent: str, since_ms: int) -> TaskCounts:
+        """Return how many tasks of an agent are open, and how those were answered that it got since then."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT count(*) FILTER (WHERE answered_ms IS NULL) AS open, "
+                "count(*) FILTER (WHERE answered_ms IS NOT NULL) AS answered, "
+                "count(*) FILTER (WHERE answered_ms IS NOT NULL AND failed) AS failed "
+                "FROM task WHERE agent = ? AND given_ms >= ?",
+                (agent, since_ms),
+            ).fetchone()
+            return TaskCounts(row["open"], row["answered"], row["failed"])
+
+
+def _facts(
+    connection: sqlite3.Connection, statement: str, values: Sequence[Any]
+) -> tuple[Fact, ...]:
+    rows = connection.execute(statement, values)
+    return facts_of(
+        (
+            ConsumedRecord(
+                row["topic"],
+                row["partition"],
+                row["offset"],
+                None if row["key"] is None else row["key"].encode(),
+                row["value"],
+                {},
+                row["at_ms"],
+            )
+            for row in rows
+        ),
+        "",
+    )
+
+
+def _before(page: Page, *columns: str) -> tuple[list[str], list[Any]]:
+    if page.before is None:
+        return ["1"], []
+    return [f"({', '.join(columns)}) < (?, ?)"], [*page.before]
+
+
+def _not_ready() -> NotReadyError:
+    return NotReadyError(
+        "the read model is not there yet; its consumer begins with the stack, `signalbox status` says"
+    )
