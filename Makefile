@@ -78,8 +78,9 @@ bench: setup ## measure everything, beside the engine's own ways, and write docs
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock
 	@PYTHONPATH=. $(BIN)/python -m benchmarks.run $(NAMES)
 
-docs: setup ## write the JSON Schemas of the records and the Kubernetes manifests
+docs: setup ## write the JSON Schemas of the records, the API documents and the Kubernetes manifests
 	@$(BIN)/python -m signalbox.schemas
+	@$(BIN)/python -m signalbox.gateway.documents
 	@$(BIN)/python -m signalbox.kubernetes
 
 lock: ## pin every dependency with hashes and without addresses

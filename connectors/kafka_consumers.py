@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import kafka
 from kafka.structs import TopicPartition
 
-from connectors.broker import CommittedOffset, ConsumedRecord, Partition
+from connectors.broker import BrokerError, CommittedOffset, ConsumedRecord, Partition
 from connectors.kafka_client import (
     MAX_REQUEST_BYTES,
     KafkaMembership,
@@ -177,7 +178,7 @@ class KafkaLogReader:
         chosen = [TopicPartition(*partition) for partition in partitions]
         if not chosen:
             return {}
-        with errors_translated():
+        with errors_translated(), _leaders_known():
             found = self._consumer.beginning_offsets(chosen, timeout_ms=_CALL_TIMEOUT_MS)
         return {Partition(*partition): int(offset) for partition, offset in found.items()}
 
@@ -221,10 +222,20 @@ def _position(consumer: Any, partition: Partition) -> int:
     return int(position or 0)
 
 
+@contextmanager
+def _leaders_known() -> Iterator[None]:
+    # kafka-python 3.0.12 raises a bare KeyError for a partition whose leader it does not know yet, as of a topic just made (seen).
+    try:
+        yield
+    except KeyError as error:
+        msg = f"no leader of {error.args[0]} is known yet; try again"
+        raise BrokerError(msg) from error
+
+
 def _end_offsets(consumer: Any, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
     chosen = [TopicPartition(*partition) for partition in partitions]
     if not chosen:
         return {}
-    with errors_translated():
+    with errors_translated(), _leaders_known():
         found = consumer.end_offsets(chosen, timeout_ms=_CALL_TIMEOUT_MS)
     return {Partition(*partition): int(offset) for partition, offset in found.items()}

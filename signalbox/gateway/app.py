@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from signalbox import __version__
 from signalbox.errors import SignalboxError
 from signalbox.gateway import (
     agents,
     asking,
+    asyncapi,
     conversations,
     dead_letters,
     decisions,
     events,
     health,
+    openapi,
     registering,
     reviews,
 )
@@ -48,6 +52,7 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     app.state.parts = parts
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     for each in (
         events,
         asking,
@@ -60,11 +65,22 @@ def create_app(parts: Parts) -> FastAPI:
         health,
     ):
         app.include_router(each.router)
+    app.add_route("/asyncapi.json", _asyncapi, include_in_schema=False)
     app.add_exception_handler(SignalboxError, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
     app.add_middleware(Guard, access=parts.access, rate=parts.rate)
     return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = openapi.document(app)
+    return app.openapi_schema
+
+
+async def _asyncapi(request: Request) -> Response:
+    return JSONResponse(asyncapi.document())
 
 
 async def _problem(request: Request, error: Exception) -> Response:

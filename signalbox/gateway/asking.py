@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -22,23 +21,24 @@ from signalbox.contracts.image import ImageError, image_of_data_uri
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.access import needs
-from signalbox.gateway.body import read_body
-from signalbox.gateway.intake import DECISIVE_TYPES, Message, message_of, object_in
+from signalbox.gateway.body import read_model, takes
+from signalbox.gateway.intake import DECISIVE_TYPES, Message, message_of
 from signalbox.gateway.parts import Parts, parts_of
 from signalbox.gateway.problems import ConflictError, NoOutcomeError, RequestError
 from signalbox.gateway.routing import Asker, answer
 from signalbox.gateway.shapes import Answered, Question
-from signalbox.topics import AGENT_MESSAGES, MAX_ADMITTED_BYTES
+from signalbox.topics import AGENT_MESSAGES
 
 router: Final = APIRouter(tags=["messages"])
 _POLL_SECONDS: Final = 0.1
 
 
-@router.post("/ask", responses={200: {"model": Answered}})
+@router.post("/ask", responses={200: {"model": Answered}}, openapi_extra=takes(Question))
 async def ask(request: Request, caller: Asker) -> Response:
     """Send a prompt, or a message of any type, and wait for the conversation's outcome."""
     parts = parts_of(request)
-    question = question_in(await read_body(request, MAX_ADMITTED_BYTES))
+    question = await read_model(request, Question)
+    _refuse_half(question)
     message = await run_in_threadpool(_message, parts, question)
     if message.type in DECISIVE_TYPES:
         needs("decide", request)
@@ -61,24 +61,12 @@ async def ask(request: Request, caller: Asker) -> Response:
     )
 
 
-def question_in(body: bytes) -> Question:
-    """Return what is asked.
-
-    Raises:
-        RequestError: it is neither a prompt nor a message.
-    """
-    try:
-        question = Question.model_validate(object_in(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        msg = f"{place}: {first['msg']}"
-        raise RequestError(msg, "mend what is named") from None
+def _refuse_half(question: Question) -> None:
+    """Refuse what is neither a prompt nor a message, or both."""
     is_prompt, is_message = question.prompt is not None, question.data is not None
     if is_prompt == is_message or (question.type is not None) != is_message:
         msg = "a question is either a `prompt`, or a `type` and its `data`"
         raise RequestError(msg, 'send {"prompt": "…"}, or {"type": "…", "data": {…}}')
-    return question
 
 
 def _message(parts: Parts, question: Question) -> Message:

@@ -1,15 +1,21 @@
-"""A request's body, read up to a limit: what is longer is not read to its end, what does not come is not waited for."""
+"""A request's body, read up to a limit: what is longer is not read to its end, what does not come is not waited for.
+
+Bodies are parsed by this module and `intake`, never by the framework, which has no limit of length or depth.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from signalbox.gateway.intake import too_large
-from signalbox.gateway.problems import MediaTypeError, SlowBodyError
+from signalbox.gateway.intake import object_in, too_large
+from signalbox.gateway.problems import MediaTypeError, RequestError, SlowBodyError
+from signalbox.topics import MAX_ADMITTED_BYTES
 
+M = TypeVar("M", bound=BaseModel)
 BODY_SECONDS: Final = 30.0
 
 
@@ -37,6 +43,28 @@ async def read_body(request: Request, limit_bytes: int, *, yaml: bool = False) -
     if len(body) > limit_bytes:
         raise too_large(len(body))
     return body
+
+
+async def read_model(request: Request, kind: type[M]) -> M:
+    """Return the body as a model.
+
+    Raises:
+        RequestError: it is no JSON object, or a value is wrong; and what `read_body` raises.
+    """
+    fields = object_in(await read_body(request, MAX_ADMITTED_BYTES))
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        msg = f"{place}: {first['msg']}"
+        raise RequestError(msg, "mend what is named") from None
+
+
+def takes(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a body that is read as `kind`."""
+    schema = kind.model_json_schema()
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def _rest_of(request: Request, first: bytes, limit_bytes: int) -> bytes:

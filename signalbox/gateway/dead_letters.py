@@ -17,6 +17,7 @@ from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import replay_id
 from signalbox.contracts.record import MAX_ID_CHARS
+from signalbox.gateway.body import read_model, takes
 from signalbox.gateway.intake import SOURCE, message_of
 from signalbox.gateway.paging import Before, Limit, next_of, page_of
 from signalbox.gateway.parts import Parts, parts_of
@@ -40,6 +41,8 @@ Place = Annotated[
     str, Path(pattern=r"^\d{1,9}:\d{1,18}$", description="`partition:offset` of its topic.")
 ]
 _BATCH: Final = 500
+_REPLAYS: Final = 20
+"""So many replays of one message are looked for; whoever replays oftener has another problem."""
 
 
 @router.get("", responses={200: {"model": DeadLetterList}})
@@ -83,28 +86,43 @@ def get_dead_letter(request: Request, caller: Reader, place: Place) -> Response:
     )
 
 
-@router.post("/replay", status_code=202, responses={202: {"model": Replayed}})
-async def replay_all(request: Request, caller: Decider, asked: ReplayAll) -> Response:
+@router.post(
+    "/replay", status_code=202, responses={202: {"model": Replayed}}, openapi_extra=takes(ReplayAll)
+)
+async def replay_all(request: Request, caller: Decider) -> Response:
     """Send all of a reason once more that were not replayed or discarded, the oldest first."""
     parts = parts_of(request)
+    asked = await read_model(request, ReplayAll)
     plan = await asyncio.to_thread(_plan_of_all, parts, asked)
     await _publish(parts, plan.messages)
     return answer(plan.as_json(), 202)
 
 
-@router.post("/{place}/replay", status_code=202, responses={202: {"model": Replayed}})
-async def replay_one(request: Request, caller: Decider, place: Place, asked: Replay) -> Response:
+@router.post(
+    "/{place}/replay",
+    status_code=202,
+    responses={202: {"model": Replayed}},
+    openapi_extra=takes(Replay),
+)
+async def replay_one(request: Request, caller: Decider, place: Place) -> Response:
     """Send one once more: a new id, its cause the original's. With `message`, mended; the dead letter keeps the original."""
     parts = parts_of(request)
+    asked = await read_model(request, Replay)
     plan = await asyncio.to_thread(_plan_of_one, parts, place, asked)
     await _publish(parts, plan.messages)
     return answer(plan.as_json(), 202)
 
 
-@router.post("/{place}/discard", status_code=202, responses={202: {"model": Published}})
-async def discard(request: Request, caller: Decider, place: Place, asked: Discard) -> Response:
+@router.post(
+    "/{place}/discard",
+    status_code=202,
+    responses={202: {"model": Published}},
+    openapi_extra=takes(Discard),
+)
+async def discard(request: Request, caller: Decider, place: Place) -> Response:
     """Say that nobody will send it again. It stays on its topic, and can still be replayed by its place."""
     parts = parts_of(request)
+    asked = await read_model(request, Discard)
     entry = await asyncio.to_thread(_entry, parts, place)
     mark = DeadLetterMark(
         place=place,
@@ -221,7 +239,3 @@ async def _publish(parts: Parts, messages: Sequence[Envelope]) -> None:
             for one in messages
         )
     )
-
-
-_REPLAYS: Final = 20
-"""So many replays of one message are looked for; whoever replays oftener has another problem."""

@@ -14,19 +14,20 @@ from signalbox.gateway.access import needs
 from signalbox.gateway.body import read_body
 from signalbox.gateway.intake import DECISIVE_TYPES, Given, Message, event_of, lead_of
 from signalbox.gateway.parts import parts_of
+from signalbox.gateway.shapes import Published
 from signalbox.topics import AGENT_MESSAGES, MAX_ADMITTED_BYTES
 
 router: Final = APIRouter(tags=["messages"])
 _Read = Callable[[bytes, Mapping[str, str], Given], Message]
 
 
-@router.post("/events")
+@router.post("/events", status_code=202, responses={202: {"model": Published}})
 async def post_event(request: Request) -> Response:
     """Send one message: a CloudEvents envelope, or a bare payload whose attributes are `ce-*` headers."""
     return await _taken(request, event_of)
 
 
-@router.post("/leads")
+@router.post("/leads", status_code=202, responses={202: {"model": Published}})
 async def post_lead(request: Request) -> Response:
     """Send one lead as `lead.submitted`."""
     return await _taken(request, lead_of)

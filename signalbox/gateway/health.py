@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 from signalbox.gateway.parts import parts_of
+from signalbox.gateway.shapes import Health
 
 router: Final = APIRouter(tags=["gateway"])
 
 
-@router.get("/health")
+@router.get("/health", responses={200: {"model": Health}})
 async def get_health(request: Request) -> JSONResponse:
     """Say whether messages are taken: 200, or 503 while the broker is away."""
     is_up = parts_of(request).publisher.trouble is None

@@ -13,6 +13,7 @@ from signalbox.cli.inbox_answer import answer_to
 from signalbox.contracts.envelope import REVIEW_RESOLVED
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.access import Caller
+from signalbox.gateway.body import read_model, takes
 from signalbox.gateway.conversations import Identifier
 from signalbox.gateway.events import published
 from signalbox.gateway.intake import Message, message_of
@@ -32,12 +33,16 @@ def list_reviews(request: Request, caller: Reader, limit: Limit = 100) -> Respon
     return answer({"reviews": [item_json(item) for item in open_items(parts_of(request), limit)]})
 
 
-@router.post("/reviews/{name}", status_code=202, responses={202: {"model": Published}})
-async def decide_review(
-    request: Request, caller: Decider, name: Identifier, decided: Decided
-) -> Response:
+@router.post(
+    "/reviews/{name}",
+    status_code=202,
+    responses={202: {"model": Published}},
+    openapi_extra=takes(Decided),
+)
+async def decide_review(request: Request, caller: Decider, name: Identifier) -> Response:
     """Answer what waits under a token, a message's id or a conversation: agree, refuse, or give a message to an agent."""
     parts = parts_of(request)
+    decided = await read_model(request, Decided)
     message = await asyncio.to_thread(_resolution, parts, name, decided, caller)
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
     return published(message)

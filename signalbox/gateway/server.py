@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 
 from agents.log_lines import configure_logging
-from connectors.broker import BrokerError
+from connectors.broker import BrokerError, Producer
 from connectors.kafka import KafkaBroker
 from connectors.topic_admin import ensure_topics_of
 from connectors.topic_lag import topic_statuses
@@ -28,6 +28,7 @@ from signalbox.gateway.keys import KeyRing, read_keys
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.publisher import Publisher
 from signalbox.gateway.rate import RateLimit
+from signalbox.gateway.reach import require_answer
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.queries import ReadModel
 from signalbox.local_stack.gateway import EXIT_MISCONFIGURED
@@ -58,7 +59,9 @@ def parts_of(settings: Settings) -> Parts:
         settings=settings,
         broker=broker,
         publisher=Publisher(
-            broker.producer, ack_seconds=gateway.ack_seconds, max_waiting=gateway.max_waiting
+            partial(_producer, settings, broker),
+            ack_seconds=gateway.ack_seconds,
+            max_waiting=gateway.max_waiting,
         ),
         access=Access(KeyRing(path, time.monotonic), gateway.keyless),
         rate=RateLimit(gateway.max_requests_per_second),
@@ -69,6 +72,11 @@ def parts_of(settings: Settings) -> Parts:
         now=lambda: datetime.now(UTC),
         new_id=lambda prefix: f"{prefix}-{secrets.token_hex(8)}",
     )
+
+
+def _producer(settings: Settings, broker: KafkaBroker) -> Producer:
+    require_answer(settings.kafka)
+    return broker.producer()
 
 
 def _lag_of(settings: Settings, agent: str) -> int | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from functools import partial
 
 from agents.log_lines import configure_logging
 from connectors.kafka import KafkaBroker
+from signalbox.gateway.reach import require_answer
 from signalbox.gateway.readmodel.follower import Follower
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.settings import Settings
@@ -26,6 +28,7 @@ def main() -> int:
         ReadModelPlace.of(settings),
         is_stopped=stopping.is_set,
         sleep=stopping.wait,
+        probe=partial(require_answer, settings.kafka),
     ).run()
     return 0
 

@@ -48,6 +48,7 @@ class Follower:
         now: a monotonic clock, seconds.
         now_ms: the clock, ms since 1970.
         sleep: waits so many seconds; ends early when it is time to stop.
+        probe: raises BrokerError while the broker does not answer.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Follower:
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
         sleep: Callable[[float], object] = time.sleep,
+        probe: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._prefix = prefix
@@ -68,12 +70,14 @@ class Follower:
         self._now = now
         self._now_ms = now_ms
         self._sleep = sleep
+        self._probe = probe
         self._is_away = False
 
     def run(self) -> None:
         """Follow until stopped; while the broker is away it is tried again."""
         while not self._is_stopped():
             try:
+                self._probe()
                 with (
                     Store(self._place.current(), self._prefix) as store,
                     closing(self._broker.log_reader()) as reader,
