@@ -20,6 +20,7 @@ from signalbox.topics import (
     AGENT_REGISTRY,
     AGENT_REVIEW,
     AGENT_TASKS_PREFIX,
+    DEAD_LETTER_MARKS,
     INCOMING_LEADS,
     SOURCE_PROGRESS,
     TOPICS,
@@ -33,7 +34,8 @@ JOBS: Final = "signalbox-jobs"
 AGENTS: Final = "signalbox-agents"
 OPERATOR: Final = "signalbox-operator"
 SOURCES: Final = "signalbox-sources"
-USERS: Final = (JOBS, AGENTS, OPERATOR, SOURCES)
+GATEWAY: Final = "signalbox-gateway"
+USERS: Final = (JOBS, AGENTS, OPERATOR, SOURCES, GATEWAY)
 
 JOB_NAMES: Final = ("orchestrate", "incoming_leads")
 
@@ -55,6 +57,7 @@ def rules(user: str, *, topic_prefix: str = "", group_prefix: str = "") -> tuple
         KeyError: no such user.
     """
     made = {JOBS: _jobs, AGENTS: _agents, OPERATOR: _operator, SOURCES: _sources}
+    made[GATEWAY] = _gateway
     return tuple(made[user](topic_prefix, group_prefix))
 
 
@@ -98,6 +101,25 @@ def _sources(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
         ("Write", "Describe"),
         is_prefix=True,
     )
+
+
+def _gateway(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
+    # Sends messages, says that dead letters are done with, and reads everything that its read model is made of.
+    yield from _topics(topic_prefix, (AGENT_MESSAGES, DEAD_LETTER_MARKS), "Read", "Write")
+    read = (
+        AGENT_DECISIONS,
+        AGENT_OUTCOMES,
+        AGENT_REVIEW,
+        AGENT_MESSAGES_DLQ,
+        AGENT_HEARTBEATS,
+    )
+    yield from _topics(topic_prefix, read, "Read")
+    # Definitions: the agent's topic first, then a transaction on the registry, as the operator's command line does.
+    yield from _topics(topic_prefix, (AGENT_REGISTRY,), "Read", "Write")
+    yield _tasks(topic_prefix, "Read", "Create", "DescribeConfigs")
+    yield Rule("transactionalId", full_name(topic_prefix, AGENT_REGISTRY), ("Write", "Describe"))
+    yield Rule("group", f"{group_prefix}agent_", ("Describe",), is_prefix=True)
+    yield Rule("cluster", "kafka-cluster", ("Describe",))
 
 
 def _operator(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:

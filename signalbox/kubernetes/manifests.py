@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
 from signalbox.definitions.fleet import ActiveSet
-from signalbox.kubernetes import agents, flink, kafka, parts, sources
+from signalbox.kubernetes import agents, flink, gateway, kafka, parts, sources
 from signalbox.kubernetes.parts import Manifest
 from signalbox.local_stack.fleets import load_fleets
 from signalbox.settings import Settings
@@ -50,6 +50,10 @@ def manifests(
             agents.workloads(definitions, settings, image),
         ),
         "60-sources.yaml": ("The lead source.", sources.workloads(settings, image)),
+        "70-gateway.yaml": (
+            "The HTTP gateway with its read model; it wants a Secret with API keys.",
+            gateway.workloads(settings, image),
+        ),
     }
     return {name: (what, objects) for name, (what, objects) in made.items() if objects}
 

@@ -83,7 +83,7 @@ def test_every_manifest_is_valid(objects: list[Any]) -> None:
 
     assert kinds == {
         *("Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser", "FlinkDeployment"),
-        *("ConfigMap", "PersistentVolumeClaim", "Service", "StatefulSet", "Job"),
+        *("ConfigMap", "PersistentVolumeClaim", "Service", "StatefulSet", "Job", "Deployment"),
     }
     for one in objects:
         validate(one)
@@ -176,6 +176,7 @@ def test_processes_set_settings_that_exist_and_no_secret(objects: list[Any]) -> 
             },
             model={"api_key_file": "k", "name": "n", "base_url": "b"},
             smtp={"password_file": "p"},
+            gateway={"keys_file": "k"},
         )
     )
     (shared,) = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
@@ -266,6 +267,26 @@ def test_source_and_mail_server_of_the_settings_get_their_pods_and_their_secrets
     assert len(by_name["agent-nurture-campaign"]["spec"]["template"]["spec"]["containers"]) == 1
 
 
+def test_the_gateway_lets_nobody_in_without_a_key(objects: list[Any]) -> None:
+    """Its keys are a mounted Secret; its read model is beside it on one volume, and its probes ask what it answers."""
+    (one,) = [o for o in objects if o["kind"] == "Deployment"]
+    main, read_model = one["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in main["env"]}
+    (service,) = [
+        o for o in objects if o["kind"] == "Service" and "gateway" in o["metadata"]["name"]
+    ]
+
+    assert variables["SIGNALBOX_GATEWAY__KEYLESS"] == "never"
+    assert str(Path(variables["SIGNALBOX_GATEWAY__KEYS_FILE"]).parent) in mounts(main)
+    assert variables["SIGNALBOX_KAFKA__SECURITY__USERNAME"] == access.GATEWAY
+    assert mounts(main) == mounts(read_model)
+    assert main["env"] == read_model["env"]
+    assert main["readinessProbe"]["httpGet"]["path"] == "/health"
+    assert (
+        service["spec"]["selector"].items() <= one["spec"]["template"]["metadata"]["labels"].items()
+    )
+
+
 def mounts(container: dict[str, Any]) -> set[str]:
     """Where a container finds its volumes."""
     return {one["mountPath"] for one in container["volumeMounts"]}
@@ -283,6 +304,7 @@ def test_no_user_may_do_everything() -> None:
     }
 
     assert writes[access.AGENTS] == {"agent_messages", "agent_messages_dlq", "agent_heartbeats"}
+    assert writes[access.GATEWAY] == {"agent_messages", "agent_registry", "dead_letter_marks"}
     assert "agent_registry" not in writes[access.JOBS]
     reads = {rule.name for rule in access.rules(access.AGENTS) if "Read" in rule.operations}
     assert "incoming_leads" not in reads
