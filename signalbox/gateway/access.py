@@ -7,11 +7,12 @@ A browser on this machine is this machine too, so without a key a page of anothe
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from signalbox.gateway.keys import KeyRing, Scope
@@ -20,6 +21,8 @@ from signalbox.gateway.problems import ForbiddenError, NoKeyError
 Keyless = Literal["loopback", "anyone", "never"]
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 CALLER: Final = "signalbox.caller"
+HEADERS: Final = "signalbox.headers"
+"""Where the guard leaves the caller and the headers (by lower-case name) of a request in its scope."""
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _HOW: Final = "send `Authorization: Bearer KEY`; `signalbox keys create NAME --scope …` makes one"
 
@@ -40,7 +43,7 @@ class Access:
     keys: KeyRing
     keyless: Keyless
 
-    def caller(self, address: str, headers: Headers) -> Caller:
+    def caller(self, address: str, headers: Mapping[str, str]) -> Caller:
         """Return who calls.
 
         Args:
@@ -64,7 +67,7 @@ class Access:
         refuse_foreign_pages(headers)
         return Caller(address, ALL_SCOPES, has_key=False)
 
-    def _may_go_without(self, address: str, headers: Headers) -> bool:
+    def _may_go_without(self, address: str, headers: Mapping[str, str]) -> bool:
         if self.keyless == "anyone":
             return True
         # Behind a proxy on this machine everybody comes from this machine.
@@ -85,6 +88,13 @@ def needs(scope: Scope, request: Request) -> Caller:
     return caller
 
 
+def headers_of(request: Request) -> Mapping[str, str]:
+    """Return a request's headers by lower-case name; of several of one name the last."""
+    found: Mapping[str, str] = request.scope[HEADERS]
+    return found
+
+
+@lru_cache(maxsize=1024)
 def is_loopback(address: str) -> bool:
     """Say whether an address is this machine's own."""
     try:
@@ -93,15 +103,14 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def refuse_foreign_pages(headers: Headers) -> None:
+def refuse_foreign_pages(headers: Mapping[str, str]) -> None:
     """Refuse what a browser sends for a page of another site.
 
     Raises:
         ForbiddenError: it is from one.
     """
     host = headers.get("host", "")
-    name = urlsplit(f"//{host}").hostname or ""
-    if not (_is_address(name) or "." not in name or name.endswith(".localhost")):
+    if _is_public(host):
         msg = f"host {host!r:.80} is a public name, and the request has no API key"
         raise ForbiddenError(msg, "call it by its address or localhost, or use a key")
     origin = headers.get("origin")
@@ -110,15 +119,19 @@ def refuse_foreign_pages(headers: Headers) -> None:
         raise ForbiddenError(msg, "ask from a page of the gateway, or use a key")
 
 
-def _is_address(name: str) -> bool:
+@lru_cache(maxsize=1024)
+def _is_public(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    if "." not in name or name.endswith(".localhost"):
+        return False
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
-def _key_in(headers: Headers) -> str | None:
+def _key_in(headers: Mapping[str, str]) -> str | None:
     given = headers.get("authorization")
     if given is None:
         return headers.get("x-api-key")

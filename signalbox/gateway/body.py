@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from signalbox.gateway.access import headers_of
 from signalbox.gateway.intake import object_in, too_large
 from signalbox.gateway.problems import MediaTypeError, RequestError, SlowBodyError
 from signalbox.topics import MAX_ADMITTED_BYTES
@@ -28,7 +29,7 @@ async def read_body(request: Request, limit_bytes: int, *, yaml: bool = False) -
         SlowBodyError: it did not come in time.
     """
     _refuse_type(request, yaml=yaml)
-    length = request.headers.get("content-length", "")
+    length = headers_of(request).get("content-length", "")
     if length.isdecimal() and int(length) > limit_bytes:
         raise too_large(int(length))
     message = await request.receive()
@@ -83,11 +84,12 @@ async def _rest_of(request: Request, first: bytes, limit_bytes: int) -> bytes:
 
 
 def _refuse_type(request: Request, *, yaml: bool) -> None:
-    encoding = request.headers.get("content-encoding", "identity")
+    headers = headers_of(request)
+    encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         msg = f"content-encoding {encoding!r:.40} is not taken"
         raise MediaTypeError(msg, "send the body as it is")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return
     if yaml and kind in {"application/yaml", "application/x-yaml", "text/yaml"}:

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from signalbox.gateway.access import needs
+from signalbox.gateway.access import headers_of, needs
 from signalbox.gateway.body import read_body
 from signalbox.gateway.intake import DECISIVE_TYPES, Given, Message, event_of, lead_of
 from signalbox.gateway.parts import parts_of
@@ -37,7 +37,7 @@ async def _taken(request: Request, read: _Read) -> Response:
     needs("send", request)
     parts = parts_of(request)
     body = await read_body(request, MAX_ADMITTED_BYTES)
-    message = read(body, request.headers, parts.given())
+    message = read(body, headers_of(request), parts.given())
     if message.type in DECISIVE_TYPES:
         needs("decide", request)
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))

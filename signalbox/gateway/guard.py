@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signalbox.gateway.access import CALLER, Access
+from signalbox.gateway.access import CALLER, HEADERS, Access
 from signalbox.gateway.problems import GatewayError, TooManyRequestsError, problem_of
 from signalbox.gateway.rate import RateLimit
 
@@ -69,7 +68,12 @@ class Guard:
 
     def _admit(self, scope: Scope) -> None:
         client = scope.get("client")
-        caller = self._access.caller(client[0] if client else "", Headers(scope=scope))
+        # Decoded once: the framework's mapping looks through all of them for each name.
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        scope[HEADERS] = headers
+        caller = self._access.caller(client[0] if client else "", headers)
         scope[CALLER] = caller
         wait_seconds = self._rate.wait_of(caller.name, self._now())
         if wait_seconds > 0:

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+import httpx
 import psutil
 import pytest
 
@@ -95,7 +96,7 @@ def test_stack_up_runs_everything(stack: Settings) -> None:
     found: StackStatus = api.status(stack)
 
     assert found.is_healthy, found
-    assert {"supervisor", "broker", "jobmanager", "taskmanager", "agent"} == {
+    assert {"supervisor", "broker", "jobmanager", "taskmanager", "agent", "gateway"} == {
         process.kind for process in found.processes
     }
     assert {job.name: job.state for job in found.jobs} == {
@@ -105,6 +106,23 @@ def test_stack_up_runs_everything(stack: Settings) -> None:
     assert {agent.state for agent in found.agents} == {"running"}
     assert all(process.rss_bytes > 0 for process in found.processes)
     json.dumps(found.as_json())
+
+
+def test_stack_lead_posted_to_the_gateway_is_mailed(stack: Settings) -> None:
+    """What `up` started is enough: a lead by POST goes through all agents, and its conversation is `completed`."""
+    lead = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Analytical Engines"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.gateway.port}", timeout=30) as gateway:
+        sent = gateway.post("/leads", json=lead)
+        assert sent.status_code == 202, sent.text
+        place = sent.headers["location"]
+        _until(lambda: gateway.get(place).json().get("outcome") is not None, "no outcome")
+        shown = gateway.get(place).json()
+        agents = gateway.get("/agents").json()["agents"]
+
+    assert shown["outcome"]["status"] == "completed"
+    assert shown["messages"][0]["data"] == {"lead": lead}
+    assert {one["agent"] for one in shown["decisions"]} >= {"lead_ingestion", "lead_scoring"}
+    assert all(one["instances"] == 1 and not one["is_silent"] for one in agents)
 
 
 def test_stack_up_again_says_what_runs(stack: Settings) -> None:

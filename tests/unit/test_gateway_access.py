@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from starlette.datastructures import Headers
 
 from signalbox.errors import ConfigurationError, UsageError
 from signalbox.gateway.access import ALL_SCOPES, Access, Keyless
@@ -28,9 +27,9 @@ def access(file: Path, keyless: Keyless = "loopback", times: list[float] | None 
     return Access(KeyRing(file, lambda: next(clock)), keyless)
 
 
-def headers(**given: str) -> Headers:
+def headers(**given: str) -> dict[str, str]:
     named = {name.replace("_", "-"): value for name, value in given.items()}
-    return Headers({"host": "127.0.0.1:8000", **named})
+    return {"host": "127.0.0.1:8000", **named}
 
 
 def test_a_key_is_shown_once_and_only_its_digest_is_kept(file: Path) -> None:
