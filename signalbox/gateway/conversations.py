@@ -18,7 +18,7 @@ from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.outcome import Outcome
-from signalbox.contracts.record import MAX_ID_CHARS, Record, from_epoch_ms, rfc3339
+from signalbox.contracts.record import MAX_ID_CHARS, Record, from_epoch_ms, rfc3339, to_epoch_ms
 from signalbox.contracts.review import Review
 from signalbox.gateway.definitions import Definitions
 from signalbox.gateway.paging import Before, Limit, next_of, page_of
@@ -55,7 +55,8 @@ def get_conversation(request: Request, caller: Reader, conversation_id: Identifi
     if not facts:
         msg = f"no record of a conversation {conversation_id!r:.100}"
         raise NotFoundError(msg, "/conversations lists them; a message is there once it was read")
-    return answer(conversation_json(conversation_id, facts, parts.definitions))
+    now_ms = to_epoch_ms(parts.now())
+    return answer(conversation_json(conversation_id, facts, parts.definitions, now_ms))
 
 
 def row_json(row: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +74,9 @@ def row_json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def conversation_json(
-    conversation_id: str, facts: Sequence[Fact], definitions: Definitions
+    conversation_id: str, facts: Sequence[Fact], definitions: Definitions, now_ms: int
 ) -> dict[str, Any]:
-    """Write all that is known of a conversation."""
+    """Write all that is known of a conversation; `now_ms` says which steps of an open workflow are past their deadline."""
     said = [fact.body for fact in facts if fact.topic == AGENT_MESSAGES]
     outcomes = _records(facts, Outcome)
     trace = trace_of(conversation_id, facts)
@@ -90,23 +91,26 @@ def conversation_json(
         "reviews": _records(facts, Review),
         "dead_letters": _records(facts, DeadLetter),
         "timeline": told["steps"],
-        **_workflows(conversation_id, facts, definitions),
+        **_workflows(conversation_id, facts, definitions, now_ms),
     }
 
 
 def _workflows(
-    conversation_id: str, facts: Sequence[Fact], definitions: Definitions
+    conversation_id: str, facts: Sequence[Fact], definitions: Definitions, now_ms: int
 ) -> dict[str, Any]:
     runs = runs_of(conversation_id, facts)
     if not runs:
-        return runs_json(())
+        return runs_json((), now_ms=now_ms)
     versions = definitions.history()
     shaped = []
     for run in runs:
         found = (versions.set_of(run.digest), versions.active)
         defined = (one.workflows.get(run.name or "") for one in found if one is not None)
         shaped.append((run, shape_of(run, next((o for o in defined if o is not None), None))))
-    return runs_json(shaped)
+    told = runs_json(shaped, now_ms=now_ms)
+    # How long its runs usually take, the runs of every conversation say; these are the facts of one.
+    told["workflow"].pop("usual", None)
+    return told
 
 
 def _records(facts: Sequence[Fact], kind: type[Record]) -> list[dict[str, Any]]:
