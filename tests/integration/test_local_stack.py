@@ -16,7 +16,7 @@ import pytest
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import api, ports, sql_client
 from signalbox.local_stack.java import find_java
-from signalbox.local_stack.layout import layout_of
+from signalbox.local_stack.layout import PROJECT_ROOT, layout_of
 from signalbox.local_stack.status import StackStatus
 from signalbox.settings import Settings
 from tests.support.desk import Desk
@@ -110,7 +110,8 @@ def test_stack_up_runs_everything(stack: Settings) -> None:
 
 def test_stack_lead_posted_to_the_gateway_is_mailed(stack: Settings) -> None:
     """What `up` started is enough: a lead by POST goes through all agents, and its conversation is `completed`."""
-    lead = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Analytical Engines"}
+    file = PROJECT_ROOT / "agent_definitions" / "sdr" / "demo" / "leads.jsonl"
+    lead = json.loads(file.read_text("utf-8").splitlines()[0])
     with httpx.Client(base_url=f"http://127.0.0.1:{stack.gateway.port}", timeout=30) as gateway:
         sent = gateway.post("/leads", json=lead)
         assert sent.status_code == 202, sent.text
