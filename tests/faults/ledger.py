@@ -54,6 +54,7 @@ class Ledger:
         """
         self._sent = sent
         self._runs: set[str] = set()
+        self._silent: set[str] = set()
         self._effects = effects
         self._acts = acts
         self._report = Report(model_calls=model_calls, effects=sum((effects or {}).values()))
@@ -88,6 +89,8 @@ class Ledger:
             self._on_messages[record.place] = record
             if found is not None and isinstance(found.get("id"), str) and found.get("subject"):
                 self._messages[found["id"]].append({**found, "place": record.place})
+                if found.get("type") == "agent.lifecycle.failed":
+                    self._silent.add(found["data"]["agent"])
                 is_answer = str(found.get("source", "")).startswith("agent/")
                 if is_answer and found.get("type") != "task.status":
                     self._replies[str(found.get("causationid"))][found["id"]] += 1
@@ -170,7 +173,7 @@ class Ledger:
             return  # heard by however many subscribe to it, and by nobody without a trace
         if message_id in self._runs:
             tasks, nones = 1, 0  # which tasks they are is judged slot by slot
-        endings = letters + tasks + nones
+        endings = letters + tasks - self._given_again(message_id) + nones
         if endings == 0 and not parked:
             if self._is_carried_by_outcome(first):
                 self._report.terminal += 1
@@ -185,6 +188,17 @@ class Ledger:
         self._report.dead_letters += letters
         self._report.terminal += nones
         self._report.parked += parked
+
+    def _given_again(self, message_id: str) -> int:
+        """How many of a message's tasks went to one more agent because the one before fell silent, as an event says."""
+        by_slot = {one["slot"]: one["agent"] for one in self._decisions.get(message_id, ())}
+        again = 0
+        for slot in by_slot:
+            kind, _, number = slot.partition(":")
+            if kind == "route" and number.isdecimal():
+                before = "route" if number == "2" else f"route:{int(number) - 1}"
+                again += by_slot.get(before) in self._silent
+        return again
 
     def _is_carried_by_outcome(self, message: dict[str, Any]) -> bool:
         ends = self._outcomes.get(message["subject"], ())

@@ -286,6 +286,39 @@ def test_ledger_raw_value_without_its_dead_letter_is_lost_and_with_two_is_dup() 
     assert judged([*good(), replace(letters[0], offset=5)]).dup
 
 
+def rerouted() -> list[Stored]:
+    """The good history, whose first message went to gamma as well, because alpha had fallen silent before it answered."""
+    failed = {
+        "type": "agent.lifecycle.failed",
+        "source": "orchestrator",
+        "data": {"agent": "alpha"},
+    }
+    second = {**_decision("m-0", "c-0", "gamma", "15"), "slot": "route:2"}
+    said = {"id": "r-9", "subject": "c-0", "type": "done", "source": "agent/gamma"}
+    return [
+        *good(),
+        _stored("agent_messages", 50, id="event-1", subject="c-9", **failed),
+        _stored("agent_decisions", 50, **second),
+        _stored("agent_tasks_gamma", 0, id="t-9", causationid="m-0", subject="c-0"),
+        _stored("agent_messages", 51, **said, causationid="t-9"),
+        _stored(
+            "agent_messages_dlq", 50, topic="x.agent_messages", message_id="r-9", reason="late"
+        ),
+    ]
+
+
+def test_ledger_task_given_to_a_second_agent_is_good_only_where_the_first_fell_silent() -> None:
+    """With the event it is green; without it, or with a second task and no second decision, it is a double."""
+    records = rerouted()
+    effects = {"t-0": 1, "t-1": 1}
+    assert judged(records, effects).is_good, str(judged(records, effects))
+    without_event = [one for one in records if (one.fields or {}).get("id") != "event-1"]
+    undecided = [one for one in records if (one.fields or {}).get("slot") != "route:2"]
+
+    assert any("m-0: 2 tasks" in found for found in judged(without_event, effects).dup)
+    assert any("m-0: 2 tasks" in found for found in judged(undecided, effects).dup)
+
+
 def saga() -> list[Stored]:
     """An order that is reserved, charged in vain twice, and released; and one that goes through."""
     records: list[Stored] = []
