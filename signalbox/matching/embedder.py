@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 """Rows of numbers; each row a unit vector unless it says otherwise."""
+TokenVectors = NDArray[np.int8]
+"""One row a token: a unit vector times `TOKEN_SCALE`, rounded."""
+TOKEN_SCALE: Final = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text token by token, without the marks at its ends; none where there is nothing to embed."""
+
+    vectors: TokenVectors
+    weights: Vectors
+    """How much each token says, above 0."""
 
 
 @runtime_checkable
@@ -28,6 +41,22 @@ class Embedder(Protocol):
         Raises:
             RetryableError: a server did not answer; nothing was embedded.
             TerminalError: a server refuses this request whenever it is sent.
+        """
+        ...
+
+
+@runtime_checkable
+class TokenEmbedder(Embedder, Protocol):
+    """An embedder whose pass over a text also gives a vector of each of its tokens."""
+
+    token_dimension: int
+    """How many numbers a token's vector has; above 0."""
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        """Return what `embed` returns and the tokens of each text, by the same pass.
+
+        Raises:
+            RetryableError, TerminalError: as `embed`.
         """
         ...
 

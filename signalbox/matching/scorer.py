@@ -20,6 +20,7 @@ from signalbox.matching.classifier import learn, learned_places
 from signalbox.matching.combine import blend
 from signalbox.matching.duties import cut
 from signalbox.matching.embedder import Embedder
+from signalbox.matching.late import LateInteraction
 from signalbox.matching.lexical import LexicalIndex, Vocabulary
 from signalbox.matching.rows import NEAREST_WEIGHTS, Rows
 from signalbox.matching.vectors import Kept, VectorStore
@@ -179,6 +180,9 @@ class Index:
             np.array([len(each) for each in rows], np.intp),
             vectors.check,
         )
+        said = [[text for text in vectors.tokens(each) if len(text)] for each in rows]
+        # A choice of which nothing is known token by token, which no embedder of tokens leaves, is none to be compared.
+        self._late = LateInteraction(members, said) if said and all(said) else None
 
     def __len__(self) -> int:
         return len(self._names)
@@ -192,7 +196,7 @@ class Index:
 
     def place(self, query: str) -> Signals:
         """Score `query` against every choice."""
-        vector = self._vectors.embed(query)
+        vector, tokens = self._vectors.embed(query)
         likeness = self._vectors.likeness(vector)
         wanted = self._wanted.of(likeness)
         # Whole rows: numpy sorts a short one in less time than it takes to part it.
@@ -204,6 +208,8 @@ class Index:
         is_refused = self._refused.of(likeness).max(axis=1, initial=-1.0) >= falling[:, 0]
         if self._classifier is not None:
             self._classifier.reorder(dense, vector, is_refused)
+        if self._late is not None and tokens is not None:
+            self._late.reorder(dense, lexical, tokens, is_refused)
         dense[is_refused] = 0
         lexical[is_refused] = 0
         return Signals(

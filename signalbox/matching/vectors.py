@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.matching.embedder import Embedder, Vectors
+from signalbox.matching.embedder import Embedder, TokenEmbedder, Tokens, TokenVectors, Vectors
 
 _BATCH: Final = 128
 _WHOLE: Final = 64
@@ -17,14 +17,17 @@ _WHOLE: Final = 64
 _MEANS_AT_ONCE: Final = 256
 
 
+_NO_TOKENS: Final = np.zeros((0, 0), np.int8)
+
+
 class Kept(Protocol):
     """Vectors of an earlier run."""
 
-    def find(self, texts: Sequence[str]) -> dict[str, Vectors]:
-        """Return the vectors of those of `texts` that were kept."""
+    def find(self, texts: Sequence[str]) -> dict[str, tuple[Vectors, TokenVectors]]:
+        """Return the vector and the tokens of those of `texts` that were kept."""
 
-    def keep(self, texts: Sequence[str], vectors: Vectors) -> None:
-        """Keep one vector a text. Never raises: what cannot be kept is embedded again."""
+    def keep(self, texts: Sequence[str], vectors: Vectors, tokens: Sequence[TokenVectors]) -> None:
+        """Keep one vector a text and its tokens. Never raises: what cannot be kept is embedded again."""
 
 
 class Stopped(Exception):
@@ -42,6 +45,7 @@ class VectorStore:
         self._embedder = embedder
         self._kept = kept
         self._rows: dict[str, int] = {}
+        self._tokens: list[TokenVectors] = []
         self._columns: Vectors = np.zeros((0, 0), np.float32)
         self._is_stopped = False
 
@@ -50,8 +54,9 @@ class VectorStore:
 
     @property
     def size_bytes(self) -> int:
-        """What the matrix and the texts that name its rows take."""
-        return self._columns.nbytes + sum(sys.getsizeof(text) for text in self._rows)
+        """What the matrix, the tokens and the texts that name the rows take."""
+        tokens = sum(map(sys.getsizeof, self._tokens))
+        return self._columns.nbytes + tokens + sum(map(sys.getsizeof, self._rows))
 
     def stop(self) -> None:
         """Let `add` end with `Stopped` after the texts it is at."""
@@ -68,15 +73,17 @@ class VectorStore:
         if self._kept is not None and new:
             found = self._kept.find(new)
             if found:
-                self._append(list(found), np.stack(list(found.values())))
+                vectors, tokens = zip(*found.values(), strict=True)
+                self._append(list(found), np.stack(vectors), tokens)
                 new = [text for text in new if text not in found]
         for start in range(0, len(new), _BATCH):
             self.check()
             batch = new[start : start + _BATCH]
-            vectors = self._embedder.embed(batch)
-            self._append(batch, vectors)
+            embedded, said = self._embed(batch)
+            in_tokens = [_NO_TOKENS] * len(batch) if said is None else [t.vectors for t in said]
+            self._append(batch, embedded, in_tokens)
             if self._kept is not None:
-                self._kept.keep(batch, vectors)
+                self._kept.keep(batch, embedded, in_tokens)
 
     def check(self) -> None:
         """Raise `Stopped` if `stop` was called."""
@@ -95,15 +102,18 @@ class VectorStore:
         """Return the vectors of `rows`, one a row, in their order."""
         return np.ascontiguousarray(self._columns.take(rows, axis=1).T)
 
-    def embed(self, query: str) -> Vectors:
-        """Return the unit vector of `query`; nothing is kept of it.
+    def tokens(self, rows: NDArray[np.int32]) -> list[TokenVectors]:
+        """Return the tokens of each of `rows`, which were added; empty where the embedder gives none."""
+        return [self._tokens[row] for row in rows]
+
+    def embed(self, query: str) -> tuple[Vectors, Tokens | None]:
+        """Return the unit vector of `query` and its tokens, None where the embedder gives none; nothing is kept of it.
 
         Raises:
             RetryableError, TerminalError: what the embedder raised.
         """
-        vector: Vectors
-        (vector,) = self._embedder.embed([query])
-        return vector
+        vectors, tokens = self._embed([query])
+        return vectors[0], None if tokens is None else tokens[0]
 
     def lengths_of_means(self, groups: Sequence[NDArray[np.int32]]) -> Vectors:
         """Return how long the mean of each group of rows is; no group is empty."""
@@ -122,7 +132,12 @@ class VectorStore:
         likeness: NDArray[np.float32] = self._columns[:, :whole].T @ vector
         return likeness
 
-    def _append(self, texts: list[str], vectors: Vectors) -> None:
+    def _embed(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens] | None]:
+        if isinstance(self._embedder, TokenEmbedder):
+            return self._embedder.embed_tokens(texts)
+        return self._embedder.embed(texts), None
+
+    def _append(self, texts: list[str], vectors: Vectors, tokens: Sequence[TokenVectors]) -> None:
         first = len(self._rows)
         needed = first + len(texts)
         room = self._columns.shape[1]
@@ -133,5 +148,6 @@ class VectorStore:
                 grown[:, :first] = self._columns[:, :first]
             self._columns = grown
         self._columns[:, first:needed] = vectors.T
+        self._tokens += tokens
         # Last, so that whoever reads beside this sees whole rows only.
         self._rows.update((text, first + number) for number, text in enumerate(texts))

