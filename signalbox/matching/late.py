@@ -20,6 +20,8 @@ CANDIDATES: Final = 3
 """How many of the best choices are looked at; with five or ten the first is no better (docs/routing-quality.md)."""
 WEIGHT: Final = 0.4
 """How much likeness of tokens counts beside likeness of meaning, which counts 1."""
+MIN_TOKENS: Final = 3
+"""A message of fewer has no word that its vector forgets, and "ok" is as near to any text that has an "ok" in it."""
 _LEXICAL_WEIGHT: Final = 0.3
 """How much words count in who the best are; the default of the calibration, which is not known here."""
 
@@ -49,7 +51,7 @@ class LateInteraction:
             is_refused: which choices do not want it.
         """
         wanting = np.flatnonzero(~is_refused[self.members])
-        if len(wanting) < 2 or not len(query.vectors):
+        if len(wanting) < 2 or len(query.vectors) < MIN_TOKENS:
             return
         places = self.members[wanting]
         order = np.argsort(-(scores[places] + _LEXICAL_WEIGHT * lexical[places]), kind="stable")

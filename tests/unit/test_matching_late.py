@@ -11,7 +11,7 @@ import pytest
 
 from connectors.kept_vectors import KeptVectors
 from signalbox.matching.embedder import TOKEN_SCALE, Tokens, TokenVectors, Vectors, unit
-from signalbox.matching.late import CANDIDATES, WEIGHT, LateInteraction
+from signalbox.matching.late import CANDIDATES, MIN_TOKENS, WEIGHT, LateInteraction
 from signalbox.matching.scorer import Choices, Scorer
 
 NOBODY: Final = np.zeros(5, bool)
@@ -25,8 +25,10 @@ def tokens(*words: str) -> TokenVectors:
 
 
 def asked(*words: str) -> Tokens:
-    """A message whose words all count alike."""
-    return Tokens(tokens(*words), np.ones(len(words), np.float32))
+    """A message whose words count alike; what it lacks to be looked at counts next to nothing."""
+    said = tokens(*words, *["invoice"] * (MIN_TOKENS - len(words)))
+    weights = [1.0] * len(words) + [1e-9] * (MIN_TOKENS - len(words))
+    return Tokens(said, np.array(weights, np.float32))
 
 
 class BlindEmbedder:
@@ -45,7 +47,8 @@ class BlindEmbedder:
     def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
         self.asked += texts
         said = [[word for word in text.lower().split() if word in WORDS] for text in texts]
-        return self.embed(texts), [asked(*words) for words in said]
+        plain = [Tokens(tokens(*words), np.ones(len(words), np.float32)) for words in said]
+        return self.embed(texts), plain
 
 
 class WithoutTokens:
@@ -70,7 +73,7 @@ def test_nearest_token_of_all_texts_counts_and_the_best_keeps_its_height() -> No
     late = LateInteraction(
         np.array([0, 1]), [[tokens("card")], [tokens("late", "hello"), tokens("card")]]
     )
-    query = Tokens(tokens("card", "late"), np.array([1, 3], np.float32))
+    query = Tokens(tokens("card", "late", "invoice"), np.array([1, 3, 0], np.float32))
 
     late.reorder(scores, lexical, query, np.zeros(3, bool))
 
@@ -92,7 +95,7 @@ def test_only_the_best_few_change_places() -> None:
 
 
 def test_choice_that_refuses_is_not_looked_at_and_does_not_hold_the_height() -> None:
-    """The best is the best of those that want the message; of one alone nothing is changed."""
+    """The best is the best of those that want the message; of one alone, or by a word or two, nothing is changed."""
     late = LateInteraction(np.arange(3), [[tokens("late")], [tokens("card")], [tokens("late")]])
     scores, lexical = np.array([0.9, 0.5, 0.4]), np.zeros(3)
 
@@ -101,7 +104,8 @@ def test_choice_that_refuses_is_not_looked_at_and_does_not_hold_the_height() -> 
 
     before = scores.copy()
     late.reorder(scores, lexical, asked("card"), np.array([True, True, False]))
-    late.reorder(scores, lexical, asked(), np.zeros(3, bool))
+    short = Tokens(tokens("card", "late"), np.ones(2, np.float32))
+    late.reorder(scores, lexical, short, np.zeros(3, bool))
     assert scores.tolist() == before.tolist()
 
 
@@ -109,12 +113,12 @@ def test_choices_with_examples_are_told_apart_by_their_tokens() -> None:
     """Where vectors say nothing the token decides; a choice without examples keeps its score."""
     choices: Choices = {**LEARNED, "mail": ("Stolen parcel.",)}
 
-    found = Scorer(BlindEmbedder()).place("my card was stolen", choices)
-    plain = Scorer(WithoutTokens()).place("my card was stolen", choices)
+    found = Scorer(BlindEmbedder()).place("hello card stolen", choices)
+    plain = Scorer(WithoutTokens()).place("hello card stolen", choices)
 
     assert plain.dense[1] == pytest.approx(plain.dense[0], abs=1e-4)
     assert found.dense[1] == pytest.approx(plain.dense[1], abs=1e-4)
-    assert found.dense[1] - found.dense[0] == pytest.approx(WEIGHT / 2, abs=1e-2)
+    assert found.dense[1] - found.dense[0] == pytest.approx(WEIGHT / 3, abs=1e-2)
     assert found.dense[2] == plain.dense[2]
 
 
@@ -127,7 +131,7 @@ def test_text_without_tokens_is_no_reason_to_fail() -> None:
     }
     scorer = Scorer(BlindEmbedder())
 
-    assert np.isfinite(scorer.place("stolen", choices).dense).all()
+    assert np.isfinite(scorer.place("stolen card late", choices).dense).all()
     assert np.isfinite(scorer.place("zzz", choices).dense).all()
 
 
@@ -141,17 +145,19 @@ def test_changed_definition_embeds_its_new_texts_alone() -> None:
     scorer.index(changed)
 
     assert used.asked == ["parcel stolen"]
-    assert scorer.signals("late parcel", changed) == Scorer(fresh).signals("late parcel", changed)
+    assert scorer.signals("late parcel card", changed) == Scorer(fresh).signals(
+        "late parcel card", changed
+    )
 
 
 def test_tokens_of_an_earlier_run_are_those_that_were_kept(tmp_path: Path) -> None:
     """A restart embeds nothing and places as before; a file without tokens is not read as one with them."""
     first, second = BlindEmbedder(), BlindEmbedder()
     Scorer(WithoutTokens(), KeptVectors(tmp_path, WithoutTokens(), 128)).index(LEARNED)
-    before = Scorer(first, KeptVectors(tmp_path, first, 128)).signals("late parcel", LEARNED)
+    before = Scorer(first, KeptVectors(tmp_path, first, 128)).signals("late parcel card", LEARNED)
     assert first.asked[:-1]
 
-    again = Scorer(second, KeptVectors(tmp_path, second, 128)).signals("late parcel", LEARNED)
+    again = Scorer(second, KeptVectors(tmp_path, second, 128)).signals("late parcel card", LEARNED)
 
-    assert second.asked == ["late parcel"]
+    assert second.asked == ["late parcel card"]
     assert again == before
