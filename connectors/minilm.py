@@ -110,7 +110,7 @@ class MiniLmEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector a text, in the order of `texts`."""
         vectors = np.empty((len(texts), DIMENSION), np.float32)
-        for rows, ids, hidden in self._batches(texts):
+        for rows, ids, hidden in self.batches(texts):
             vectors[rows] = self._mean(ids, hidden)
         return vectors
 
@@ -118,14 +118,14 @@ class MiniLmEmbedder:
         """Return the same and, by the same pass, the tokens of each text without the marks at its ends."""
         vectors = np.empty((len(texts), DIMENSION), np.float32)
         tokens: dict[int, Tokens] = {}
-        for rows, ids, hidden in self._batches(texts):
+        for rows, ids, hidden in self.batches(texts):
             vectors[rows] = self._mean(ids, hidden)
             few = in_few_numbers(hidden[:, 1:-1])
             weights = self._weights[ids[:, 1:-1]]
             tokens.update((row, Tokens(few[n].copy(), weights[n])) for n, row in enumerate(rows))
         return vectors, [tokens[row] for row in range(len(texts))]
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], _Ids, Vectors]]:
+    def batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], _Ids, Vectors]]:
         """Yield which of `texts`, their tokens' numbers, and a vector of each token, not of length one."""
         encoded = self._tokenizer.encode_batch([clean(text, self._max_chars) for text in texts])
         by_length: dict[int, list[int]] = defaultdict(list)

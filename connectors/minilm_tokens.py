@@ -6,7 +6,8 @@ most. Directions drawn at random lose half of what the tokens are kept for (docs
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib.resources import files
+from io import BytesIO
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy as np
 from signalbox.matching.embedder import TOKEN_SCALE, TokenVectors, Vectors, unit
 
 TOKEN_DIMENSION: Final = 64
-_DIRECTIONS: Final = np.load(Path(__file__).with_name("minilm_directions.npy")).astype(np.float32)
+# Not by its path: on a cluster that does not know Signalbox this module lies in an archive.
+_FILE: Final = files("connectors") / "minilm_directions.npy"
+_DIRECTIONS: Final = np.load(BytesIO(_FILE.read_bytes())).astype(np.float32)
 
 
 def in_few_numbers(hidden: Vectors) -> TokenVectors:

@@ -21,7 +21,7 @@ CONNECTOR: Final = "flink-sql-connector-kafka"
 _PACKAGES: Final = ("signalbox", "connectors", "flink_jobs", "sql")
 # What starts processes and talks to people stays outside; no job imports it.
 _LEFT_OUT: Final = ("signalbox/cli", "signalbox/local_stack", "signalbox/kubernetes")
-_KEPT: Final = frozenset({".py", ".sql", ".lock", ".typed"})
+_KEPT: Final = frozenset({".py", ".sql", ".lock", ".npy", ".typed"})
 # One date for all: equal sources make an equal archive, whose digest can be compared.
 _DATE: Final = (2020, 1, 1, 0, 0, 0)
 
