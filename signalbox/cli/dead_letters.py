@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ValidationError
 
+from connectors.broker import ConsumedRecord
 from signalbox.cli.facts import Fact
 from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.envelope import TASK_ASSIGNED, Envelope
 from signalbox.contracts.ids import replay_id
 
 MAX_REPLAYS: Final = 1000
 REPLAYED_TASK: Final = "message.replayed"
 """The type of a message made of a task: the type of the message behind the task is not in it."""
+
+State = Literal["open", "replayed", "discarded"]
+Marks = Mapping[str, DeadLetterMark]
+"""What people said of dead letters, by place."""
+_LEFT_OUT: Final = {
+    "replayed": "replayed before; name it to replay it again",
+    "discarded": "discarded; name it to replay it all the same",
+}
+_NO_MARKS: Final[Marks] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,36 @@ def find(entries: Collection[Entry], names: Collection[str]) -> tuple[Entry, ...
     return tuple(
         entry for entry in entries if entry.place in names or entry.letter.message_id in names
     )
+
+
+def marks_of(records: Iterable[ConsumedRecord]) -> dict[str, DeadLetterMark]:
+    """Return the newest mark of each place among records of `dead_letter_marks`; what is no mark is passed over."""
+    marks: dict[str, DeadLetterMark] = {}
+    for record in sorted(records, key=lambda record: record.offset):
+        if (mark := mark_of(record)) is not None:
+            marks[mark.place] = mark
+    return marks
+
+
+def mark_of(record: ConsumedRecord) -> DeadLetterMark | None:
+    """Parse one record of `dead_letter_marks`; None where it is no mark."""
+    try:
+        mark: DeadLetterMark = DeadLetterMark.from_json(record.value or b"")
+    except ValidationError:
+        return None
+    return mark
+
+
+def original_id(entry: Entry) -> str:
+    """Return the id that a replay is caused by: the message's, else one that stands for the place."""
+    return entry.letter.message_id or f"dead-letter-{entry.place.replace(':', '-')}"
+
+
+def state_of(entry: Entry, known_ids: Collection[str], marked: Collection[str]) -> State:
+    """Say what became of a dead letter: `agent_messages` holds a replay of it, or its place is among those marked, or neither."""
+    if replay_id(original_id(entry), 0) in known_ids:
+        return "replayed"
+    return "discarded" if entry.place in marked else "open"
 
 
 def raw_value(letter: DeadLetter) -> bytes:
@@ -112,13 +154,15 @@ def plan_of(
     *,
     again: bool,
     source: str = "cli",
+    marks: Marks = _NO_MARKS,
 ) -> Plan:
-    """Return what replaying `entries` sends; those that were replayed before only with `again`."""
+    """Return what replaying `entries` sends; those that were replayed before, or are among `marks`, only with `again`."""
     messages: dict[str, Envelope] = {}
     skipped: list[tuple[str, str]] = []
     for entry in entries:
-        if not again and was_replayed(entry.letter, known_ids):
-            skipped.append((entry.place, "replayed before; name it to replay it again"))
+        state = "open" if again else state_of(entry, known_ids, marks)
+        if state != "open":
+            skipped.append((entry.place, _LEFT_OUT[state]))
             continue
         made = replay_of(entry.letter, known_ids, at, source=source)
         if isinstance(made, str):
@@ -127,11 +171,6 @@ def plan_of(
             # Two dead letters of one message make one replay.
             messages.setdefault(made.id, made)
     return Plan(tuple(messages.values()), tuple(skipped))
-
-
-def was_replayed(letter: DeadLetter, known_ids: Collection[str]) -> bool:
-    """Say whether `agent_messages` holds a replay of it."""
-    return letter.message_id is not None and replay_id(letter.message_id, 0) in known_ids
 
 
 def _unused_id(original_id: str, known_ids: Collection[str]) -> str:

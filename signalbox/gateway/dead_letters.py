@@ -11,7 +11,15 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from connectors.broker import OutgoingRecord
-from signalbox.cli.dead_letters import Entry, Plan, entries_of, plan_of, raw_value
+from signalbox.cli.dead_letters import (
+    Entry,
+    Plan,
+    entries_of,
+    original_id,
+    plan_of,
+    raw_value,
+    state_of,
+)
 from signalbox.contracts.dead_letter import DeadLetter, DeadLetterReason
 from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.envelope import Envelope
@@ -146,19 +154,10 @@ def _entry(parts: Parts, place: str) -> Entry:
     return entries_of([fact])[0]
 
 
-def _original_id(entry: Entry) -> str:
-    """Return the id that a replay is caused by: the message's, else one that stands for the place."""
-    return entry.letter.message_id or f"dead-letter-{entry.place.replace(':', '-')}"
-
-
 def _states(parts: Parts, entries: Sequence[Entry]) -> dict[str, str]:
-    replays = {entry.place: replay_id(_original_id(entry), 0) for entry in entries}
-    known = parts.read_model.knows(list(replays.values()))
+    known = parts.read_model.knows([replay_id(original_id(entry), 0) for entry in entries])
     marks = parts.read_model.marks([entry.place for entry in entries])
-    return {
-        place: "replayed" if replay in known else "discarded" if place in marks else "open"
-        for place, replay in replays.items()
-    }
+    return {entry.place: state_of(entry, known, marks) for entry in entries}
 
 
 def _row(entry: Entry, state: str) -> dict[str, Any]:
@@ -190,7 +189,7 @@ def _plan_of_one(parts: Parts, place: str, asked: Replay) -> Plan:
 def _mended(parts: Parts, entry: Entry, edits: dict[str, Any], known: Iterable[str]) -> Envelope:
     """Return the original with other attributes: judged as any message from outside is, under a replay's id."""
     plan = plan_of([entry], frozenset(known), parts.now(), again=True, source=SOURCE)
-    original = _original_id(entry)
+    original = original_id(entry)
     # What is no message has attributes only where somebody gives them.
     base = plan.messages[0].model_dump(mode="json", exclude_none=True) if plan.messages else {}
     number = next(n for n in range(10_000) if replay_id(original, n) not in known)
@@ -225,7 +224,7 @@ def _open_entries(parts: Parts, reason: str) -> list[Entry]:
 
 def _known_ids(parts: Parts, entries: Iterable[Entry]) -> frozenset[str]:
     """Return the ids of replays that are on the topic."""
-    candidates = [replay_id(_original_id(entry), n) for entry in entries for n in range(_REPLAYS)]
+    candidates = [replay_id(original_id(entry), n) for entry in entries for n in range(_REPLAYS)]
     return parts.read_model.knows(candidates)
 
 

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
+from connectors.topic_reader import read_topic
 from signalbox.cli import session
 from signalbox.cli.dead_letters import entries_of, raw_value, replay_of
 from signalbox.cli.facts import facts_of
 from signalbox.cli.main import app
 from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import replay_id
 from tests.support.fleets import agent, message, rulebook
@@ -168,3 +170,77 @@ def test_replay_of_a_cut_value_is_refused():
     assert letter.truncated
     assert "cut" in str(replay_of(letter, (), AT))
     assert raw_value(letter) == b"x" * 512 * 1024
+
+
+def places(story: Story) -> list[str]:
+    return [entry.place for entry in entries_of(facts_of(story.records(), ""))]
+
+
+def mark_by_gateway(story: Story, place: str) -> None:
+    mark = DeadLetterMark(place=place, status="discarded", note="a test", by="gateway", at=AT)
+    story.broker.create_topic("dead_letter_marks", 1)
+    story.broker.producer().send("dead_letter_marks", key=place.encode(), value=mark.to_json())
+
+
+def test_list_leaves_out_what_was_discarded_and_says_so(story):
+    """`--all` shows them too, each with its state."""
+    mark_by_gateway(story, places(story)[0])
+
+    listed = runner.invoke(app, ["dlq", "list", "--json"])
+    every = runner.invoke(app, ["dlq", "list", "--all", "--json"])
+    told = runner.invoke(app, ["dlq", "list"])
+
+    assert [one["reason"] for one in json.loads(listed.stdout)] == ["malformed_json"]
+    assert [one["state"] for one in json.loads(every.stdout)] == ["discarded", "open"]
+    assert "1 dead letters: 1 malformed_json" in told.stderr
+    assert "1 were discarded" in told.stderr
+
+
+def test_replay_by_reason_leaves_out_what_was_discarded(story):
+    """It says so and sends nothing; named, it is sent all the same."""
+    mark_by_gateway(story, places(story)[0])
+
+    result = runner.invoke(app, ["dlq", "replay", "--reason", "unknown_agent", "--yes"])
+
+    assert result.exit_code == 1
+    assert "discarded; name it" in result.stderr
+    assert [m.id for m in sent(story)] == ["m-1"]
+
+    assert runner.invoke(app, ["dlq", "replay", "m-1", "--yes"]).exit_code == 0
+    assert [m.id for m in sent(story)] == ["m-1", replay_id("m-1", 0)]
+
+
+def test_show_says_who_discarded_it_and_why(story):
+    """In words, and as a record with `--json`."""
+    place = places(story)[0]
+    mark_by_gateway(story, place)
+
+    assert "discarded by gateway" in runner.invoke(app, ["dlq", "show", place]).stdout
+    shown = json.loads(runner.invoke(app, ["dlq", "show", place, "--json"]).stdout)
+    assert (shown["state"], shown["discarded"]["note"]) == ("discarded", "a test")
+
+
+def test_discard_marks_it_once_and_leaves_it_on_its_topic(story):
+    """The mark has place, note and person; a second discard has nothing to do."""
+    story.broker.create_topic("dead_letter_marks", 1)
+    place = places(story)[0]
+    command = ["dlq", "discard", "m-1", "--note", "spam", "--by", "Ada", "--yes"]
+
+    first, second = runner.invoke(app, command), runner.invoke(app, command)
+
+    records = read_topic(story.broker, "dead_letter_marks")
+    marks = [DeadLetterMark.from_json(record.value or b"") for record in records]
+    assert (first.exit_code, second.exit_code) == (0, 1)
+    assert f"left out {place}: discarded before" in second.stderr
+    assert [(one.place, one.note, one.by) for one in marks] == [(place, "spam", "Ada")]
+    assert place in places(story)
+
+
+def test_discard_needs_a_choice_and_a_yes_and_short_words(story):
+    """Nothing is written by accident."""
+    story.broker.create_topic("dead_letter_marks", 1)
+
+    for arguments in (["--yes"], ["m-1"], ["m-1", "--yes", "--note", "x" * 2001]):
+        assert runner.invoke(app, ["dlq", "discard", *arguments]).exit_code == 2
+    assert runner.invoke(app, ["dlq", "discard", "m-1", "--dry-run"]).exit_code == 0
+    assert list(read_topic(story.broker, "dead_letter_marks")) == []

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from connectors.broker import ConsumedRecord
+from signalbox.cli.dead_letters import mark_of
 from signalbox.cli.facts import Fact, fact_of
 from signalbox.contracts.dead_letter import DeadLetter
-from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import ORCHESTRATOR, TASK_FAILED, TASK_STATUS, Envelope
 from signalbox.contracts.heartbeat import Heartbeat
@@ -59,11 +59,8 @@ def _of_heartbeat(record: ConsumedRecord) -> Iterator[Change]:
 
 
 def _of_mark(record: ConsumedRecord) -> Iterator[Change]:
-    try:
-        mark: DeadLetterMark = DeadLetterMark.from_json(record.value or b"")
-    except ValidationError:
-        return
-    yield Change("mark", (mark.place, record.offset, record.value))
+    if (mark := mark_of(record)) is not None:
+        yield Change("mark", (mark.place, record.offset, record.value))
 
 
 def _of_fact(fact: Fact, value: bytes) -> Iterator[Change]:
