@@ -23,7 +23,14 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 CALLER: Final = "signalbox.caller"
 HEADERS: Final = "signalbox.headers"
 """Where the guard leaves the caller and the headers (by lower-case name) of a request in its scope."""
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+_FORWARDED: Final = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
 _HOW: Final = "send `Authorization: Bearer KEY`; `signalbox keys create NAME --scope …` makes one"
 
 
@@ -114,14 +121,17 @@ def refuse_foreign_pages(headers: Mapping[str, str]) -> None:
         msg = f"host {host!r:.80} is a public name, and the request has no API key"
         raise ForbiddenError(msg, "call it by its address or localhost, or use a key")
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _netloc(origin) != host:
         msg = f"a page of {origin!r:.80} asks, and the request has no API key"
         raise ForbiddenError(msg, "ask from a page of the gateway, or use a key")
 
 
 @lru_cache(maxsize=1024)
 def _is_public(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # no name at all, so none of ours
+        return True
     if "." not in name or name.endswith(".localhost"):
         return False
     try:
@@ -129,6 +139,13 @@ def _is_public(host: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _key_in(headers: Mapping[str, str]) -> str | None:

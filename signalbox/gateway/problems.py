@@ -147,13 +147,15 @@ def problem_of(error: Exception) -> Response:
         )
     if isinstance(error, SignalboxError):
         retry_after = RETRY_SECONDS
-        status = 500 if isinstance(error, ConfigurationError) else 503
+        is_ours = isinstance(error, ConfigurationError)
+        status = 500 if is_ours else 503
         return problem(
             status,
             error.code,
             "It cannot be done now",
             retry_after_seconds=retry_after if status == 503 else None,
-            detail=str(error),
+            # It names files of this machine; the log has it.
+            detail="the gateway's settings cannot be used" if is_ours else str(error),
             remedy="`signalbox status` and `signalbox doctor` say what is wrong",
         )
     return problem(

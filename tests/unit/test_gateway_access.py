@@ -11,7 +11,7 @@ import pytest
 from signalbox.errors import ConfigurationError, UsageError
 from signalbox.gateway.access import ALL_SCOPES, Access, Keyless
 from signalbox.gateway.keys import KeyRing, add_key, read_keys, remove_key
-from signalbox.gateway.problems import ForbiddenError, NoKeyError
+from signalbox.gateway.problems import ForbiddenError, NoKeyError, problem_of
 from signalbox.gateway.rate import RateLimit
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -81,7 +81,14 @@ def test_a_wrong_key_from_this_machine_is_refused_like_any_other(file: Path) -> 
 
 def test_what_a_proxy_forwards_is_not_from_this_machine(file: Path) -> None:
     """Else everybody behind the proxy would need no key."""
-    for name in ("x_forwarded_for", "forwarded", "x_real_ip"):
+    for name in (
+        "x_forwarded_for",
+        "forwarded",
+        "x_real_ip",
+        "via",
+        "x_forwarded_proto",
+        "x_forwarded_host",
+    ):
         with pytest.raises(NoKeyError):
             access(file).caller("127.0.0.1", headers(**{name: "127.0.0.1"}))
 
@@ -158,3 +165,25 @@ def test_rate_a_caller_has_its_own_bucket_that_fills_with_time() -> None:
     assert rate.wait_of("a", 0.5) == 0.0
     assert rate.wait_of("a", 0.5) == 0.5
     assert [rate.wait_of("a", 100.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("given", [{"host": "["}, {"host": "[::1"}, {"origin": "http://["}])
+def test_a_host_or_origin_that_is_none_is_refused_like_a_foreign_one(
+    file: Path, given: dict[str, str]
+) -> None:
+    """It is the caller's mistake, not ours."""
+    with pytest.raises(ForbiddenError):
+        access(file).caller("127.0.0.1", headers(**given))
+
+
+def test_a_broken_file_of_keys_tells_a_caller_nothing_of_this_machine(file: Path) -> None:
+    """The log has the path; the answer has the code."""
+    file.parent.mkdir(parents=True)
+    file.write_text("{oops")
+    with pytest.raises(ConfigurationError) as caught:
+        access(file).caller("203.0.113.7", headers(x_api_key="sbx_any"))
+
+    told = problem_of(caught.value)
+
+    assert told.status_code == 500
+    assert str(file).encode() not in told.body
