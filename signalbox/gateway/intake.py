@@ -39,8 +39,10 @@ _OURS: Final = (
 )
 """What the engine and its runners say; not believed from outside, so not passed on either."""
 _HEADERS: Final = {
-    "ce-id": "id",
+    # Of two that mean the same the later one counts: the binding's own.
     "idempotency-key": "id",
+    "traceparent": "traceparent",
+    "ce-id": "id",
     "ce-type": "type",
     "ce-subject": "subject",
     "ce-source": "source",
@@ -51,12 +53,13 @@ _HEADERS: Final = {
     "ce-causationid": "causationid",
     "ce-traceparent": "traceparent",
     "ce-deadline": "deadline",
-    "traceparent": "traceparent",
 }
 _REMEDIES: Final = {
     "malformed_json": "send one JSON object in UTF-8",
     "invalid_envelope": "docs/schemas/envelope.schema.json has the fields; a bare payload needs none of them",
 }
+_MAX_DIGITS: Final = 10
+"""Of a priority; what is longer stays a text, which no priority is."""
 _ENVELOPE_ORIGIN: Final = Origin(AGENT_MESSAGES)
 
 
@@ -137,7 +140,8 @@ def event_of(body: bytes, headers: Mapping[str, str], given: Given) -> Message:
             if header in headers
         }
         # A number in JSON, a text in a header.
-        if (priority := attributes.get("priority", "")).isdecimal():
+        priority = attributes.get("priority", "")
+        if priority.isdecimal() and len(priority) < _MAX_DIGITS:
             attributes["priority"] = int(priority)
         kind = attributes.setdefault("type", LEAD_SUBMITTED)
         attributes["data"] = _as_lead(fields) if kind == LEAD_SUBMITTED else fields
@@ -182,9 +186,11 @@ def message_of(attributes: Mapping[str, Any], given: Given) -> Message:
             raise TooLargeError(admitted.detail, "put large content elsewhere and link it")
         raise _refused(admitted.reason, admitted.detail)
     _refuse_foreign_source(admitted)
-    return Message(
-        admitted.id, admitted.subject, admitted.type, admitted.to_json(), admitted.headers()
-    )
+    value = admitted.to_json()
+    if len(value) > MAX_ADMITTED_BYTES:
+        # With the attributes that it did not say.
+        raise too_large(len(value))
+    return Message(admitted.id, admitted.subject, admitted.type, value, admitted.headers())
 
 
 def too_large(size: int | None) -> TooLargeError:

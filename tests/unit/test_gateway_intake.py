@@ -159,3 +159,32 @@ def test_whatever_is_taken_the_job_admits() -> None:
     made = event_of(orjson.dumps({"email": "a"}), {}, GIVEN)
 
     assert not isinstance(decode(made.value, Origin(AGENT_MESSAGES), 0), DeadLetter)
+
+
+@pytest.mark.parametrize("priority", ["9" * 30, "9" * 5000])
+def test_a_priority_beyond_all_numbers_is_refused(priority: str) -> None:
+    """As any other that is not 1 to 10."""
+    assert isinstance(refusal({"n": 1}, ce_priority=priority), RequestError)
+
+
+def test_the_id_of_the_binding_counts_before_the_key_of_a_retry() -> None:
+    """Likewise its trace: the other headers stand in where they are missing."""
+    trace = "00-{}-00f067aa0ba902b7-01"
+    own, outer = trace.format("a" * 32), trace.format("b" * 32)
+    named = {"ce_id": "m-1", "idempotency_key": "k-1", "ce_traceparent": own, "traceparent": outer}
+
+    message = event({"n": 1}, **named)
+
+    assert (message.id, message.traceparent) == ("m-1", own)
+
+
+def test_what_is_taken_is_admitted_up_to_the_last_byte() -> None:
+    """The attributes that are filled in count too."""
+    for size in range(MAX_ADMITTED_BYTES - 400, MAX_ADMITTED_BYTES + 1, 10):
+        body = {**ENVELOPE, "data": {"text": ""}}
+        body["data"] = {"text": "x" * (size - len(orjson.dumps(body)))}
+        try:
+            made = event_of(orjson.dumps(body), {}, GIVEN)
+        except TooLargeError:
+            continue
+        assert not isinstance(decode(made.value, Origin(AGENT_MESSAGES), 0), DeadLetter), size
