@@ -32,15 +32,13 @@ async def read_body(request: Request, limit_bytes: int, *, yaml: bool = False) -
     length = headers_of(request).get("content-length", "")
     if length.isdecimal() and int(length) > limit_bytes:
         raise too_large(int(length))
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _rest_of(request, body, limit_bytes)
-        except TimeoutError:
-            msg = f"the body did not come within {BODY_SECONDS:g} s"
-            raise SlowBodyError(msg, "send it faster") from None
+    try:
+        # The first part is waited for as well: a client may send headers and nothing else.
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _all_of(request, limit_bytes)
+    except TimeoutError:
+        msg = f"the body did not come within {BODY_SECONDS:g} s"
+        raise SlowBodyError(msg, "send it faster") from None
     if len(body) > limit_bytes:
         raise too_large(len(body))
     return body
@@ -68,8 +66,9 @@ def takes(kind: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-async def _rest_of(request: Request, first: bytes, limit_bytes: int) -> bytes:
-    parts, size, more = [first], len(first), True
+async def _all_of(request: Request, limit_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
     while more:
         if size > limit_bytes:
             raise too_large(None)
@@ -80,7 +79,7 @@ async def _rest_of(request: Request, first: bytes, limit_bytes: int) -> bytes:
         parts.append(part)
         size += len(part)
         more = message.get("more_body", False)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _refuse_type(request: Request, *, yaml: bool) -> None:

@@ -158,8 +158,8 @@ class Publisher:
     def _connected(self) -> Producer | None:
         try:
             producer = self._make_producer()
-        except SignalboxError as error:
-            self._is_away(error)
+        except Exception as error:
+            self._is_away(_as_ours(error))
             self._refuse_waiting()
             return None
         self._trouble = None
@@ -185,9 +185,9 @@ class Publisher:
                         record.topic, key=record.key, value=record.value, headers=record.headers
                     )
                 )
-        except SignalboxError as error:
+        except Exception as error:
             unsent = len(batch.records) - len(batch.deliveries)
-            batch.deliveries += [_Failed(error)] * unsent
+            batch.deliveries += [_Failed(_as_ours(error))] * unsent
         self._to_await.put(batch)
 
     def _await_batches(self) -> None:
@@ -233,9 +233,17 @@ class _Failed:
 def _error_of(delivery: Delivery, seconds: float) -> SignalboxError | None:
     try:
         delivery.result(seconds)
-    except SignalboxError as error:
-        return error
+    except Exception as error:
+        return _as_ours(error)
     return None
+
+
+def _as_ours(error: Exception) -> SignalboxError:
+    """Return what a caller is told: a thread must not end of what its client raises, or nobody would be told anything."""
+    if isinstance(error, SignalboxError):
+        return error
+    _log.error("producer.failed", detail=repr(error), exc_info=error)
+    return BrokerError(f"the Kafka client failed: {type(error).__name__}")
 
 
 def _away(why: str | None) -> BrokerError:
@@ -245,5 +253,5 @@ def _away(why: str | None) -> BrokerError:
 def _closed(producer: Producer) -> None:
     try:
         producer.close()
-    except SignalboxError as error:
+    except Exception as error:
         _log.warning("producer.not_closed", detail=str(error))

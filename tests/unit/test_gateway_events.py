@@ -10,12 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect, Request
 
 from connectors.broker import BrokerError
 from connectors.memory import MemoryBroker
 from connectors.topic_reader import read_topic
 from signalbox.contracts.envelope import Envelope
+from signalbox.gateway import body
+from signalbox.gateway.access import HEADERS
 from signalbox.gateway.keys import add_key
+from signalbox.gateway.problems import SlowBodyError
 from signalbox.topics import AGENT_MESSAGES, MAX_ADMITTED_BYTES
 from tests.support.gateway import AT, client_of, memory_broker, parts
 
@@ -300,3 +304,82 @@ async def test_a_mistake_of_ours_is_a_500_that_tells_nothing(
 
     assert (answer.status_code, answer.json()["code"]) == (500, "SB-000")
     assert "NoneType" not in answer.text
+
+
+async def test_a_body_of_which_nothing_comes_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """408, also where not even the first byte came."""
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.05)
+    headers = {"content-type": "application/json", "content-length": "10"}
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    request = Request({"type": "http", HEADERS: headers}, never)
+    with pytest.raises(SlowBodyError):
+        await asyncio.wait_for(body.read_body(request, 100), 20)
+
+
+async def test_a_client_that_goes_while_it_sends_is_no_mistake_of_ours() -> None:
+    """Nothing is taken of it."""
+    request = Request({"type": "http", HEADERS: {"content-type": "application/json"}}, disconnected)
+    with pytest.raises(ClientDisconnect):
+        await body.read_body(request, 100)
+
+
+async def disconnected() -> Any:
+    return {"type": "http.disconnect"}
+
+
+class Bursting(Flaky):
+    """A producer that raises what its client should not, in one of its calls, the first times."""
+
+    def __init__(self, broker: MemoryBroker, where: str) -> None:
+        super().__init__(broker)
+        self.where = where
+        self.left = 2
+
+    def _burst(self, where: str) -> None:
+        if where == self.where and self.left:
+            self.left -= 1
+            msg = "not an error of the broker"
+            raise RuntimeError(msg)
+
+    def make(self) -> Any:
+        self._burst("make")
+        return super().make()
+
+    def send(self, topic: str, **record: Any) -> Any:
+        self._burst("send")
+        delivery = super().send(topic, **record)
+        if self.where == "result" and self.left:
+            delivery.result = lambda _: self._burst("result")
+        return delivery
+
+    def close(self) -> None:
+        self._burst("close")
+        super().close()
+
+
+@pytest.mark.parametrize("where", ["make", "send", "result"])
+async def test_an_error_that_nobody_expects_of_the_client_is_a_503_too(
+    broker: MemoryBroker, tmp_path: Path, where: str
+) -> None:
+    """The caller is told, nothing is acknowledged, and the gateway goes on by itself."""
+    bursting = Bursting(broker, where)
+    if where == "make":
+        bursting.left = 1
+    async with asyncio.timeout(60):
+        async with client_of(
+            parts(tmp_path, broker, make_producer=bursting.make), connected=False
+        ) as client:
+            await until(client, 200)
+            first = await client.post("/events", json={"n": 1})
+            await until(client, 200)
+            bursting.left = 0
+            while (again := await client.post("/events", json={"n": 2})).status_code == 503:
+                await until(client, 200)
+
+    assert first.status_code == (202 if where == "make" else 503)
+    assert again.status_code == 202
