@@ -52,6 +52,7 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     app.state.parts = parts
+    app.state.waiting = asking.Waiting()
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     for each in (
         events,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -24,13 +25,43 @@ from signalbox.gateway.access import needs
 from signalbox.gateway.body import read_model, takes
 from signalbox.gateway.intake import DECISIVE_TYPES, Message, message_of
 from signalbox.gateway.parts import Parts, parts_of
-from signalbox.gateway.problems import ConflictError, NoOutcomeError, RequestError
+from signalbox.gateway.problems import (
+    ConflictError,
+    NoOutcomeError,
+    RequestError,
+    TooManyRequestsError,
+)
 from signalbox.gateway.routing import Asker, answer
 from signalbox.gateway.shapes import Answered, Question
 from signalbox.topics import AGENT_MESSAGES
 
 router: Final = APIRouter(tags=["messages"])
 _POLL_SECONDS: Final = 0.1
+MAX_WAITING: Final = 200
+"""So many questions may wait at a time: each looks ten times a second and holds a connection."""
+
+
+class Waiting:
+    """How many wait for an answer now."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count one in.
+
+        Raises:
+            TooManyRequestsError: too many wait already.
+        """
+        if self._count >= MAX_WAITING:
+            msg = f"{self._count} questions wait for their answers"
+            raise TooManyRequestsError(msg, "ask later, or send an event", retry_after_seconds=1)
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
 
 
 @router.post("/ask", responses={200: {"model": Answered}}, openapi_extra=takes(Question))
@@ -42,17 +73,29 @@ async def ask(request: Request, caller: Asker) -> Response:
     message = await run_in_threadpool(_message, parts, question)
     if message.type in DECISIVE_TYPES:
         needs("decide", request)
+    waiting: Waiting = request.app.state.waiting
+    with waiting.one_more():
+        return await _outcome(request, parts, message, question.timeout_seconds)
+
+
+async def _outcome(
+    request: Request, parts: Parts, message: Message, timeout_seconds: float
+) -> Response:
     began = time.monotonic()
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
     envelope: Envelope = Envelope.from_json(message.value)
-    while (seconds := time.monotonic() - began) < question.timeout_seconds:
-        facts = await run_in_threadpool(parts.read_model.facts, message.conversation_id)
-        if (found := _answered(envelope, facts, seconds)) is not None:
-            return answer(found)
+    seen = 0
+    while (seconds := time.monotonic() - began) < timeout_seconds:
+        size = await run_in_threadpool(parts.read_model.size_of, message.conversation_id)
+        if size != seen:
+            seen = size
+            facts = await run_in_threadpool(parts.read_model.facts, message.conversation_id)
+            if (found := _answered(envelope, facts, seconds)) is not None:
+                return answer(found)
         if await request.is_disconnected():
             break
         await asyncio.sleep(_POLL_SECONDS)
-    msg = f"no outcome of {message.conversation_id} within {question.timeout_seconds:g} s"
+    msg = f"no outcome of {message.conversation_id} within {timeout_seconds:g} s"
     raise NoOutcomeError(
         msg,
         f"it goes on: look at /conversations/{message.conversation_id}",
@@ -103,7 +146,9 @@ def _answered(message: Envelope, facts: Sequence[Fact], seconds: float) -> dict[
             msg = f"not taken up: {fact.body.reason}: {fact.body.detail}"
             raise ConflictError(msg, "see /dead-letters", reason=fact.body.reason)
     outcomes = [fact.body for fact in facts if isinstance(fact.body, Outcome)]
-    sent_ms = next((f.at_ms for f in facts if f.body == message), to_epoch_ms(message.time))
+    # By its id: asked again it is the same message, though it says another time.
+    sent = (f.at_ms for f in facts if isinstance(f.body, Envelope) and f.body.id == message.id)
+    sent_ms = next(sent, to_epoch_ms(message.time))
     outcome = next((one for one in outcomes if to_epoch_ms(one.ended_at) >= sent_ms), None)
     if outcome is None:
         return None

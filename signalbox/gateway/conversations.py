@@ -47,7 +47,7 @@ def list_conversations(
     return answer({"conversations": [row_json(row) for row in rows], "next": following})
 
 
-@router.get("/conversations/{conversation_id}", responses={200: {"model": Conversation}})
+@router.get("/conversations/{conversation_id:path}", responses={200: {"model": Conversation}})
 def get_conversation(request: Request, caller: Reader, conversation_id: Identifier) -> Response:
     """Return one conversation: messages, decisions, outcome (null while it goes on), and what `signalbox trace` shows."""
     parts = parts_of(request)

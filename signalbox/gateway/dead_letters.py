@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from connectors.broker import OutgoingRecord
 from signalbox.cli.dead_letters import (
+    MAX_REPLAYS,
     Entry,
     Plan,
     entries_of,
@@ -42,15 +44,15 @@ from signalbox.gateway.shapes import (
     ReplayAll,
     Replayed,
 )
+from signalbox.routing.admit import MAX_DEPTH, is_deeper_than
 from signalbox.topics import AGENT_MESSAGES, DEAD_LETTER_MARKS
 
 router: Final = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 Place = Annotated[
     str, Path(pattern=r"^\d{1,9}:\d{1,18}$", description="`partition:offset` of its topic.")
 ]
-_BATCH: Final = 500
-_REPLAYS: Final = 20
-"""So many replays of one message are looked for; whoever replays oftener has another problem."""
+_BATCH: Final = 100
+"""Each may have half a megabyte."""
 
 
 @router.get("", responses={200: {"model": DeadLetterList}})
@@ -82,10 +84,10 @@ def get_dead_letter(request: Request, caller: Reader, place: Place) -> Response:
     """Return one dead letter with its value, raw and decoded."""
     parts = parts_of(request)
     entry = _entry(parts, place)
-    mark = parts.read_model.marks([place]).get(place)
+    mark = parts.read_model.marks([entry.place]).get(entry.place)
     return answer(
         {
-            **_row(entry, _states(parts, [entry])[place]),
+            **_row(entry, _states(parts, [entry])[entry.place]),
             "value": entry.letter.value,
             "value_base64": entry.letter.value_base64,
             "decoded": _decoded(entry.letter),
@@ -133,16 +135,17 @@ async def discard(request: Request, caller: Decider, place: Place) -> Response:
     asked = await read_model(request, Discard)
     entry = await asyncio.to_thread(_entry, parts, place)
     mark = DeadLetterMark(
-        place=place,
+        # Not as the path has it: `00:7` is `0:7`.
+        place=entry.place,
         status="discarded",
         note=asked.note,
         by=named_by(asked.discarded_by, caller),
         at=parts.now(),
     )
     topic = parts.topic(DEAD_LETTER_MARKS)
-    await parts.publisher.publish(OutgoingRecord(topic, place.encode(), mark.to_json()))
+    await parts.publisher.publish(OutgoingRecord(topic, entry.place.encode(), mark.to_json()))
     conversation = entry.letter.conversation_id or entry.letter.key or ""
-    return answer({"id": place, "conversation_id": conversation, "status": "published"}, 202)
+    return answer({"id": entry.place, "conversation_id": conversation, "status": "published"}, 202)
 
 
 def _entry(parts: Parts, place: str) -> Entry:
@@ -167,15 +170,18 @@ def _row(entry: Entry, state: str) -> dict[str, Any]:
 
 
 def _decoded(letter: DeadLetter) -> Any:
+    raw = raw_value(letter)
+    if is_deeper_than(raw, MAX_DEPTH):
+        return None
     try:
-        return orjson.loads(raw_value(letter))
+        return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
 
 
 def _plan_of_one(parts: Parts, place: str, asked: Replay) -> Plan:
     entry = _entry(parts, place)
-    known = _known_ids(parts, [entry])
+    known = _known_ids(parts, [entry], MAX_REPLAYS)
     if asked.message is None:
         plan = plan_of([entry], known, parts.now(), again=True, source=SOURCE)
         if plan.skipped:
@@ -202,29 +208,28 @@ def _mended(parts: Parts, entry: Entry, edits: dict[str, Any], known: Iterable[s
 
 
 def _plan_of_all(parts: Parts, asked: ReplayAll) -> Plan:
-    entries = _open_entries(parts, asked.reason)
-    return plan_of(
-        entries[: asked.limit], _known_ids(parts, entries), parts.now(), again=False, source=SOURCE
-    )
+    entries = _open_entries(parts, asked.reason, asked.limit)
+    return plan_of(entries, _known_ids(parts, entries), parts.now(), again=False, source=SOURCE)
 
 
-def _open_entries(parts: Parts, reason: str) -> list[Entry]:
-    """Return the open dead letters of a reason, the oldest first."""
-    found: list[Entry] = []
+def _open_entries(parts: Parts, reason: str, limit: int) -> list[Entry]:
+    """Return at most `limit` open dead letters of a reason, the oldest first."""
+    # The newest come first; of all that there are only so many are held.
+    found: deque[Entry] = deque(maxlen=limit)
     page = Page(_BATCH)
     while True:
         facts = parts.read_model.dead_letters(page, reason=reason)
         entries = entries_of(facts)[::-1]
         states = _states(parts, entries)
-        found += [entry for entry in entries if states[entry.place] == "open"]
+        found.extend(entry for entry in entries if states[entry.place] == "open")
         if len(facts) < _BATCH:
-            return found[::-1]
+            return list(found)[::-1]
         page = Page(_BATCH, (entries[-1].at_ms, entries[-1].place))
 
 
-def _known_ids(parts: Parts, entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the ids of replays that are on the topic."""
-    candidates = [replay_id(original_id(entry), n) for entry in entries for n in range(_REPLAYS)]
+def _known_ids(parts: Parts, entries: Iterable[Entry], replays: int = 1) -> frozenset[str]:
+    """Return the ids of each one's first `replays` replays that are on the topic."""
+    candidates = [replay_id(original_id(entry), n) for entry in entries for n in range(replays)]
     return parts.read_model.knows(candidates)
 
 

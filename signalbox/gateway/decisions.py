@@ -18,7 +18,7 @@ from signalbox.gateway.shapes import Explanation
 router: Final = APIRouter(tags=["conversations"])
 
 
-@router.get("/decisions/{message_id}", responses={200: {"model": Explanation}})
+@router.get("/decisions/{message_id:path}", responses={200: {"model": Explanation}})
 def get_decision(request: Request, caller: Reader, message_id: Identifier) -> Response:
     """Explain the decisions about a message, by its id or the id of a task that was made of it."""
     found = explained(parts_of(request), message_id)

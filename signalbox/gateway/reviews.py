@@ -25,6 +25,7 @@ from signalbox.gateway.shapes import Decided, Published, ReviewList
 from signalbox.topics import AGENT_MESSAGES
 
 router: Final = APIRouter(tags=["reviews"])
+MAX_PERSON_CHARS: Final = 200
 
 
 @router.get("/reviews", responses={200: {"model": ReviewList}})
@@ -34,7 +35,7 @@ def list_reviews(request: Request, caller: Reader, limit: Limit = 100) -> Respon
 
 
 @router.post(
-    "/reviews/{name}",
+    "/reviews/{name:path}",
     status_code=202,
     responses={202: {"model": Published}},
     openapi_extra=takes(Decided),
@@ -67,7 +68,9 @@ def named_by(person: str | None, caller: Caller) -> str:
     """Return who a record says has decided: a key's name is always in it, because a body may say anything."""
     if person is None:
         return caller.name if caller.has_key else "gateway"
-    return f"{person} ({caller.name})" if caller.has_key else person
+    key = f" ({caller.name})" if caller.has_key else ""
+    # A long name must not push the key's out.
+    return person[: MAX_PERSON_CHARS - len(key)] + key
 
 
 def _resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Message:
@@ -75,7 +78,7 @@ def _resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Me
     active = parts.definitions.view().state.active.agents
     said = {
         "comment": decided.comment,
-        "resolved_by": named_by(decided.resolved_by, caller)[:200],
+        "resolved_by": named_by(decided.resolved_by, caller),
     }
     data = {
         **answer_to(item, decided.decision, decided.agent, active),

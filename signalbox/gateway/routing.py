@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Depends, Request
 from starlette.responses import Response
 
 from signalbox.gateway.access import Caller, needs
+
+_SAFE_DIGITS: Final = 19
+"""So many digits may be more than 64 bits."""
 
 
 async def _reads(request: Request) -> Caller:
@@ -37,4 +41,14 @@ Definer = Annotated[Caller, Depends(_defines)]
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return `value` as JSON."""
-    return Response(orjson.dumps(value, default=str), status, headers, "application/json")
+    try:
+        body = orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:
+        # A number beyond 64 bits in somebody's data: as the job reads it, which is as a float.
+        text = json.dumps(value, default=str)
+        body = orjson.dumps(json.loads(text, parse_int=_int_or_float))
+    return Response(body, status, headers, "application/json")
+
+
+def _int_or_float(digits: str) -> int | float:
+    return int(digits) if len(digits) < _SAFE_DIGITS else float(digits)

@@ -18,8 +18,10 @@ from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.gateway import asking
 from signalbox.gateway.keys import SCOPES, add_key
 from signalbox.gateway.parts import Parts
+from signalbox.gateway.readmodel import queries, schema
 from tests.support.fleets import message
 from tests.support.gateway import AT, caught_up, client_of, parts
 from tests.support.live_story import LiveStory, live
@@ -593,3 +595,173 @@ async def test_parameters_that_cannot_be_are_named(
 
     assert told["code"] == "SB-101"
     assert told["remedy"]
+
+
+async def test_an_id_with_a_slash_is_found_under_the_address_that_was_answered(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """Conversations, decisions and reviews: an id may be whatever its sender calls it."""
+    parked(story, "orders/17")
+    async with desk(story, tmp_path) as at:
+        conversation = await at.get("/conversations/orders%2F17")
+        explained = await at.get("/decisions/p-orders%2F17")
+        decided = await at.post("/reviews/p-orders%2F17", {"decision": "reject"})
+
+    assert conversation["conversation_id"] == "orders/17"
+    assert explained["message_id"] == "p-orders/17"
+    assert decided["conversation_id"] == "orders/17"
+
+
+async def test_a_number_beyond_64_bits_is_shown(story: LiveStory, tmp_path: Path) -> None:
+    """One message with such a number must not hide everything that waits beside it."""
+    story.at += 100
+    parked(story)
+    raw = message("b-1", {"z": 1}, conversation="c-big").to_json()
+    raw = raw.replace(b'"z":1', b'"z":' + b"9" * 30)
+    story.broker.producer().send("agent_messages", key=b"c-big", value=raw)
+    async with desk(story, tmp_path) as at:
+        shown = await at.get("/conversations/c-big")
+
+    assert shown["messages"][0]["data"]["z"] == pytest.approx(1e30)
+
+
+async def test_a_dead_letter_too_deep_to_decode_is_shown_raw(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """It is dead for just that."""
+    raw = b"[" * 300 + b"]" * 300
+    deep = DeadLetter.of(
+        raw, topic="agent_messages", key="bob", reason="malformed_json", detail="deep",
+        failed_at=story.now(),
+    )  # fmt: skip
+    story.broker.producer().send("agent_messages_dlq", key=b"bob", value=deep.to_json())
+    async with desk(story, tmp_path) as at:
+        place = (await at.get("/dead-letters"))["dead_letters"][0]["place"]
+        shown = await at.get(f"/dead-letters/{place}")
+
+    assert (shown["value"], shown["decoded"]) == (raw.decode(), None)
+
+
+async def test_a_place_written_otherwise_is_the_same_place(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """What is acknowledged as discarded is discarded."""
+    dead(story)
+    async with desk(story, tmp_path) as at:
+        place = (await at.get("/dead-letters"))["dead_letters"][0]["place"]
+        partition, offset = place.split(":")
+        shown = await at.get(f"/dead-letters/0{partition}:0{offset}")
+        await at.post(f"/dead-letters/0{partition}:0{offset}/discard", {})
+        after = await at.get(f"/dead-letters/{place}")
+
+    assert shown["place"] == place
+    assert after["state"] == "discarded"
+
+
+async def test_no_name_is_so_long_that_the_keys_name_falls_off(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """Who says that somebody else decided is still known."""
+    key = add_key(tmp_path / "keys.json", "desk-7", ["decide"], AT)
+    parked(story)
+    async with desk(story, tmp_path, address="203.0.113.7") as at:
+        named = {"decision": "reject", "resolved_by": "x" * 200}
+        await at.post("/reviews/p-lead-1", named, headers={"x-api-key": key})
+
+    (resolved,) = [one for one in story.received if one.type == "review.resolved"]
+    assert resolved.data["resolved_by"].endswith(" (desk-7)")
+    assert len(resolved.data["resolved_by"]) <= 200
+
+
+async def test_a_message_is_replayed_under_a_new_id_each_time(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """Also after more than twenty times: an id that was there would be dropped without a word."""
+    dead(story)
+    async with desk(story, tmp_path) as at:
+        letters = (await at.get("/dead-letters"))["dead_letters"]
+        place = next(one["place"] for one in letters if one.get("message_id") == "d-0")
+        ids = [
+            (await at.post(f"/dead-letters/{place}/replay", {}))["replayed"][0]["id"]
+            for _ in range(22)
+        ]
+
+    assert len(set(ids)) == 22
+
+
+async def test_a_file_that_is_locked_is_a_503(
+    story: LiveStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its consumer may be mending it after a crash; a moment later it is there."""
+    import sqlite3
+
+    def at_once(path: Path) -> sqlite3.Connection:
+        connection = schema.open_to_read(path)
+        connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+    monkeypatch.setattr(queries, "open_to_read", at_once)
+    async with desk(story, tmp_path) as at:
+        await at.get("/conversations")
+        holder = sqlite3.connect(tmp_path / "readmodel" / "0.sqlite", isolation_level=None)
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        refused = await at._client.get("/conversations")
+        holder.close()
+        await at.get("/conversations")
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "SB-111")
+
+
+async def test_ask_again_under_its_id_after_the_answer_is_answered_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever lost the connection asks again: it is the same message, though sent at another time."""
+    story = research(monkeypatch, tmp_path / "outbox")
+    made = parts(tmp_path, story.as_broker(), now=story.now)
+    caught_up(made, story.broker)
+    question = {"prompt": "What is a signal box?", "id": "q-1", "timeout_seconds": 20}
+    async with client_of(made) as client, following(made, story):
+        first = await client.post("/ask", json=question)
+        story.at += 60_000
+        story.now_ms += 60_000
+        again = await client.post("/ask", json={**question, "timeout_seconds": 2})
+
+    assert (first.status_code, again.status_code) == (200, 200), again.text
+    assert again.json()["answer"] == first.json()["answer"]
+
+
+async def test_no_more_wait_for_answers_than_can_be_served(
+    story: LiveStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429, before anything is sent; what waits takes nothing from the others."""
+    monkeypatch.setattr(asking, "MAX_WAITING", 1)
+    made = parts(tmp_path, story.as_broker(), now=story.now)
+    caught_up(made, story.broker)
+    question = {"type": "work.asked", "data": {"n": 1}, "timeout_seconds": 1}
+    async with client_of(made) as client:
+        both = [asyncio_task(client.post("/ask", json={**question, "id": f"q-{n}"})) for n in "12"]
+        statuses = sorted([(await one).status_code for one in both])
+        after = await client.post("/ask", json={**question, "timeout_seconds": 0.1})
+
+    assert statuses == [429, 504]
+    assert after.status_code == 504
+    assert len({one.id for one in story.received if one.id in {"q-1", "q-2"}}) == 1
+
+
+async def test_who_waits_for_an_answer_reads_a_conversation_again_only_when_it_has_changed(
+    story: LiveStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long conversation is not parsed ten times a second."""
+    made = parts(tmp_path, story.as_broker(), now=story.now)
+    caught_up(made, story.broker)
+    reads = []
+    read = queries.ReadModel.facts
+    monkeypatch.setattr(
+        queries.ReadModel, "facts", lambda self, name: reads.append(name) or read(self, name)
+    )
+    async with client_of(made) as client:
+        question = {"type": "work.asked", "data": {"n": 1}, "timeout_seconds": 1}
+        assert (await client.post("/ask", json=question)).status_code == 504
+
+    assert len(reads) <= 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import orjson
+import structlog
 
 from connectors.broker import ConsumedRecord
 from signalbox.cli.facts import Fact, facts_of
@@ -19,6 +20,7 @@ from signalbox.errors import SignalboxError
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.schema import VERSION, open_to_read
 
+_log: Any = structlog.get_logger()
 MAX_FACTS: Final = 20_000
 """Of one conversation; its budgets keep it far below."""
 OPEN: Final = "open"
@@ -67,6 +69,10 @@ class ReadModel:
             # One moment for all questions of a request.
             connection.execute("BEGIN")
             yield connection
+        except sqlite3.OperationalError as error:
+            # Locked while its consumer mends it, or the disk does not answer.
+            _log.warning("readmodel.not_read", detail=str(error))
+            raise _not_ready() from None
         finally:
             connection.close()
 
@@ -78,6 +84,14 @@ class ReadModel:
                 "SELECT * FROM record WHERE conversation = ? ORDER BY at_ms, topic, partition, offset LIMIT ?",
                 (conversation, MAX_FACTS),
             )
+
+    def size_of(self, conversation: str) -> int:
+        """Return how many records of a conversation there are: where that is as before, nothing has happened in it."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM record WHERE conversation = ?", (conversation,)
+            ).fetchone()
+            return int(row[0])
 
     def conversations_of(self, identifier: str) -> tuple[str, ...]:
         """Return the conversations that know a message or a task of this id; mostly one, mostly."""
