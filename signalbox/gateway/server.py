@@ -23,6 +23,7 @@ from signalbox.errors import ConfigurationError
 from signalbox.gateway.access import Access, is_loopback
 from signalbox.gateway.app import create_app
 from signalbox.gateway.definitions import Definitions
+from signalbox.gateway.head import BoundedHeadProtocol
 from signalbox.gateway.key_place import keys_file
 from signalbox.gateway.keys import KeyRing, read_keys
 from signalbox.gateway.parts import Parts
@@ -103,7 +104,7 @@ def serve(settings: Settings) -> None:
         host=settings.gateway.host,
         port=settings.gateway.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHeadProtocol,
         ws="none",
         access_log=False,
         log_config=None,

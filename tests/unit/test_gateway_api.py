@@ -755,11 +755,14 @@ async def test_who_waits_for_an_answer_reads_a_conversation_again_only_when_it_h
     """A long conversation is not parsed ten times a second."""
     made = parts(tmp_path, story.as_broker(), now=story.now)
     caught_up(made, story.broker)
-    reads = []
+    reads: list[str] = []
     read = queries.ReadModel.facts
-    monkeypatch.setattr(
-        queries.ReadModel, "facts", lambda self, name: reads.append(name) or read(self, name)
-    )
+
+    def counted(self: queries.ReadModel, name: str) -> Any:
+        reads.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(queries.ReadModel, "facts", counted)
     async with client_of(made) as client:
         question = {"type": "work.asked", "data": {"n": 1}, "timeout_seconds": 1}
         assert (await client.post("/ask", json=question)).status_code == 504
