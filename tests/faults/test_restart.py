@@ -69,6 +69,7 @@ def test_f18_upgrade_of_definitions_by_savepoint(stand: Stand, seed: int, tell: 
     """F18: questions open at the savepoint are answered under the version that admitted them, new ones under the new."""
     run = stand.name_run("f18", seed)
     before, after = fault_fleet(), fault_fleet(beta=f"Another beta, of {run}.")
+    stand.apply(before)
     stand.stub.mode("hang")
     first = stand.send((message(run, n, {"b": n}) for n in range(40)), per_second=200)
     stand.until(lambda: stand.stub.stats()["in_flight"] >= 40, "the questions are not asked", 60)

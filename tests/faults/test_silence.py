@@ -51,6 +51,7 @@ def test_a_frozen_agents_tasks_are_rerouted_and_it_recovers(
         stand.signal("agent beta", signal.SIGCONT)
     stand.until(lambda: _said(stand, "recovered"), "no event of the recovery", NOTICED_SECONDS)
     report = stand.settle(sender)
+    stand.apply(fault_fleet())
 
     assert {record["status"] for record in _ended(stand, run)} == {"completed"}
     assert {record["last_agent"] for record in _ended(stand, run)} == {"gamma"}
