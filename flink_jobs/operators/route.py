@@ -173,7 +173,7 @@ def _kept_for(ttl_ms: int) -> StateTtlConfig:
     """State that goes `ttl_ms` after it was last written, cleaned up in the background as Flink does by default.
 
     Both cleanups are asked for by name, because PyFlink's own defaults make a Java duration, and inside the TaskManager that
-    starts a second JVM: 90 MB, and two seconds of each start. The duration given instead is never looked at.
+    starts a second JVM of 90 MB each time. The duration given instead is never looked at.
     """
     any_duration: Any = Duration
     builder = StateTtlConfig.new_builder(Time.milliseconds(ttl_ms)).disable_cleanup_in_background()

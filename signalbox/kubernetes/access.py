@@ -56,8 +56,13 @@ def rules(user: str, *, topic_prefix: str = "", group_prefix: str = "") -> tuple
     Raises:
         KeyError: no such user.
     """
-    made = {JOBS: _jobs, AGENTS: _agents, OPERATOR: _operator, SOURCES: _sources}
-    made[GATEWAY] = _gateway
+    made = {
+        JOBS: _jobs,
+        AGENTS: _agents,
+        OPERATOR: _operator,
+        SOURCES: _sources,
+        GATEWAY: _gateway,
+    }
     return tuple(made[user](topic_prefix, group_prefix))
 
 
