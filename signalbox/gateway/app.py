@@ -28,6 +28,8 @@ from signalbox.gateway import (
     reviews,
 )
 from signalbox.gateway.guard import Guard
+from signalbox.gateway.pages import add_pages
+from signalbox.gateway.pages.site import shown
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.problems import GatewayError, RequestError, problem, problem_of
 
@@ -66,6 +68,7 @@ def create_app(parts: Parts) -> FastAPI:
         health,
     ):
         app.include_router(each.router)
+    add_pages(app, parts.read_model)
     app.add_route("/asyncapi.json", _asyncapi, include_in_schema=False)
     app.add_exception_handler(SignalboxError, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -85,6 +88,10 @@ async def _asyncapi(request: Request) -> Response:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
+    return shown(_problem_of(error), request.scope)
+
+
+def _problem_of(error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

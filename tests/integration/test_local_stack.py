@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import expect
 
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import api, ports, sql_client
@@ -19,9 +20,11 @@ from signalbox.local_stack.java import find_java
 from signalbox.local_stack.layout import PROJECT_ROOT, layout_of
 from signalbox.local_stack.status import StackStatus
 from signalbox.settings import Settings
+from tests.support.browser import PATIENCE_MS, browser_page
 from tests.support.desk import Desk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +127,31 @@ def test_stack_lead_posted_to_the_gateway_is_mailed(stack: Settings) -> None:
     assert shown["messages"][0]["data"] == {"lead": lead}
     assert {one["agent"] for one in shown["decisions"]} >= {"lead_ingestion", "lead_scoring"}
     assert all(one["instances"] == 1 and not one["is_silent"] for one in agents)
+
+
+def test_stack_lead_typed_into_the_form_is_completed_before_the_visitors_eyes(
+    stack: Settings,
+) -> None:
+    """In a browser: sent, followed, and `completed` on its page, which nobody loads again; a decision opened is explained."""
+    with browser_page(stack.gateway.port) as page:
+        page.goto("/ui/lead")
+        page.get_by_label("Name").fill("Ada <b>Vale</b>")
+        page.get_by_label("Email").fill("ada@vale.example")
+        page.get_by_label("Company").fill("Vale")
+        page.get_by_label("Job title").fill("CTO")
+        page.get_by_label("What would you like to do?").fill("We want a pilot next month.")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_role("link", name="follow the conversation").click()
+        page.evaluate("window.isTheSamePage = true")
+        expect(page.get_by_role("status")).to_have_text("completed")
+        hop = page.locator("details.hop").first
+        hop.locator("summary").click()
+        expect(hop).to_contain_text("only lead_ingestion accepts the data")
+        expect(hop).to_contain_text("Budget left")
+
+        assert page.evaluate("window.isTheSamePage")
+        assert page.locator("li.entry").count() == 6
+        expect(page.locator("b")).to_have_count(0)
 
 
 def test_stack_up_again_says_what_runs(stack: Settings) -> None:
