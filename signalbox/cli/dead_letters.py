@@ -82,9 +82,14 @@ def original_id(entry: Entry) -> str:
     return entry.letter.message_id or f"dead-letter-{entry.place.replace(':', '-')}"
 
 
+def first_replay(entry: Entry) -> str:
+    """Return the id of the first replay: while nobody knows it, there was none."""
+    return replay_id(original_id(entry), 0)
+
+
 def state_of(entry: Entry, known_ids: Collection[str], marked: Collection[str]) -> State:
     """Say what became of a dead letter: `agent_messages` holds a replay of it, or its place is among those marked, or neither."""
-    if replay_id(original_id(entry), 0) in known_ids:
+    if first_replay(entry) in known_ids:
         return "replayed"
     return "discarded" if entry.place in marked else "open"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from connectors.registry_view import RegistryView
+from signalbox.cli.track_record import TrackRecord
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import NAME_PATTERN, from_epoch_ms, rfc3339, to_epoch_ms
 from signalbox.definitions.specs import AgentDefinition
@@ -26,17 +27,37 @@ _RATED_MS: Final = 60 * 60 * 1000
 @router.get("/agents", responses={200: {"model": AgentList}})
 def list_agents(request: Request, caller: Reader) -> Response:
     """List the active agents, and those that were removed and still work off their tasks."""
-    parts = parts_of(request)
-    view = parts.definitions.view()
-    beats = _living(parts)
-    rows = [_row(view, name, _of(name, beats)) for name in _names(view, beats)]
-    return answer({"definitions": view.state.active.digest, "agents": rows})
+    return answer(list_json(parts_of(request)))
 
 
 @router.get("/agents/{name}/status", responses={200: {"model": AgentStatusView}})
 def get_agent_status(request: Request, caller: Reader, name: AgentName) -> Response:
     """Say how an agent is: its processes, what they are doing, how far behind it is, how often it fails."""
     parts = parts_of(request)
+    return answer(status_json(parts, name, parts.read_model.track_record))
+
+
+def list_json(parts: Parts) -> dict[str, Any]:
+    """Write the active agents, and those that were removed and still work off their tasks."""
+    view = parts.definitions.view()
+    beats = _living(parts)
+    rows = [_row(view, name, _of(name, beats)) for name in _names(view, beats)]
+    return {"definitions": view.state.active.digest, "agents": rows}
+
+
+def status_json(
+    parts: Parts, name: str, record_of_agent: Callable[[str], TrackRecord | None]
+) -> dict[str, Any]:
+    """Write how an agent is.
+
+    Args:
+        parts: of the gateway. Kafka is asked how far the agent is behind.
+        name: of the agent.
+        record_of_agent: how it has done its tasks.
+
+    Raises:
+        NotFoundError: no agent of this name is active or was.
+    """
     view = parts.definitions.view()
     if name not in view.state.active.agents and name not in view.state.retired:
         raise unknown_agent(name)
@@ -44,26 +65,24 @@ def get_agent_status(request: Request, caller: Reader, name: AgentName) -> Respo
     living = _of(name, _living(parts))
     now_ms = to_epoch_ms(parts.now())
     recent = parts.read_model.task_counts(name, now_ms - _RATED_MS)
-    track = parts.read_model.track_record(name)
+    track = record_of_agent(name)
     definition = view.state.active.agents.get(name)
-    return answer(
-        {
-            **_row(view, name, living),
-            "processes": [
-                _process(at, beat, is_alive=beat in living)
-                for at, beat in known
-                if beat in living or now_ms - at < _RATED_MS
-            ],
-            "max_concurrent": sum(beat.max_concurrent for beat in living),
-            "lag": parts.lag_of(name),
-            "open_tasks": parts.read_model.task_counts(name, 0).open,
-            "last_heartbeat": rfc3339(from_epoch_ms(max(at for at, _ in known))) if known else None,
-            "error_rate": recent.failed / recent.answered if recent.answered else None,
-            "track_record": None if track is None else track.as_json(),
-            "input": None if definition is None else definition.as_json().get("input"),
-            "definition": None if definition is None else definition.as_json(),
-        }
-    )
+    return {
+        **_row(view, name, living),
+        "processes": [
+            _process(at, beat, is_alive=beat in living)
+            for at, beat in known
+            if beat in living or now_ms - at < _RATED_MS
+        ],
+        "max_concurrent": sum(beat.max_concurrent for beat in living),
+        "lag": parts.lag_of(name),
+        "open_tasks": parts.read_model.open_tasks().get(name, 0),
+        "last_heartbeat": rfc3339(from_epoch_ms(max(at for at, _ in known))) if known else None,
+        "error_rate": recent.failed / recent.answered if recent.answered else None,
+        "track_record": None if track is None else track.as_json(),
+        "input": None if definition is None else definition.as_json().get("input"),
+        "definition": None if definition is None else definition.as_json(),
+    }
 
 
 def unknown_agent(name: str) -> NotFoundError:
@@ -105,6 +124,7 @@ def _row(view: RegistryView, name: str, living: tuple[Heartbeat, ...]) -> dict[s
         "instances": len(living),
         "active_tasks": sum(beat.active for beat in living),
         "is_silent": definition is not None and not living,
+        "is_paused": bool(living) and all(beat.paused for beat in living),
     }
 
 

@@ -6,6 +6,7 @@ Bodies are parsed by this module and `intake`, never by the framework, which has
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -57,7 +58,15 @@ async def read_model(request: Request, kind: type[M]) -> M:
     Raises:
         RequestError: it is no JSON object, or a value is wrong; and what `read_body` raises.
     """
-    fields = object_in(await read_body(request, MAX_ADMITTED_BYTES))
+    return model_of(kind, object_in(await read_body(request, MAX_ADMITTED_BYTES)))
+
+
+def model_of(kind: type[M], fields: Mapping[str, Any]) -> M:
+    """Return fields as a model.
+
+    Raises:
+        RequestError: one is wrong; named.
+    """
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

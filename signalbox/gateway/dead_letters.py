@@ -17,6 +17,7 @@ from signalbox.cli.dead_letters import (
     Entry,
     Plan,
     entries_of,
+    first_replay,
     original_id,
     plan_of,
     raw_value,
@@ -27,6 +28,7 @@ from signalbox.contracts.dead_letter_mark import DeadLetterMark
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import replay_id
 from signalbox.contracts.record import MAX_ID_CHARS
+from signalbox.gateway.access import Caller
 from signalbox.gateway.body import read_model, takes
 from signalbox.gateway.intake import SOURCE, message_of
 from signalbox.gateway.paging import Before, Limit, next_of, page_of
@@ -68,11 +70,11 @@ def list_dead_letters(
     model = parts_of(request).read_model
     facts = model.dead_letters(page_of(limit, before), reason=reason, conversation=conversation)
     entries = entries_of(facts)[::-1]
-    states = _states(parts_of(request), entries)
+    states = states_of(parts_of(request), entries)
     last = entries[-1] if entries else None
     return answer(
         {
-            "dead_letters": [_row(entry, states[entry.place]) for entry in entries],
+            "dead_letters": [row_json(entry, states[entry.place]) for entry in entries],
             "by_reason": model.dead_letter_counts(),
             "next": next_of(len(facts), limit, last.at_ms, last.place) if last else None,
         }
@@ -82,18 +84,7 @@ def list_dead_letters(
 @router.get("/{place}", responses={200: {"model": DeadLetterView}})
 def get_dead_letter(request: Request, caller: Reader, place: Place) -> Response:
     """Return one dead letter with its value, raw and decoded."""
-    parts = parts_of(request)
-    entry = _entry(parts, place)
-    mark = parts.read_model.marks([entry.place]).get(entry.place)
-    return answer(
-        {
-            **_row(entry, _states(parts, [entry])[entry.place]),
-            "value": entry.letter.value,
-            "value_base64": entry.letter.value_base64,
-            "decoded": _decoded(entry.letter),
-            "discarded": None if mark is None else mark.model_dump(mode="json"),
-        }
-    )
+    return answer(letter_json(parts_of(request), place))
 
 
 @router.post(
@@ -103,8 +94,8 @@ async def replay_all(request: Request, caller: Decider) -> Response:
     """Send all of a reason once more that were not replayed or discarded, the oldest first."""
     parts = parts_of(request)
     asked = await read_model(request, ReplayAll)
-    plan = await asyncio.to_thread(_plan_of_all, parts, asked)
-    await _publish(parts, plan.messages)
+    plan = await asyncio.to_thread(plan_of_all, parts, asked)
+    await publish_all(parts, plan.messages)
     return answer(plan.as_json(), 202)
 
 
@@ -118,8 +109,8 @@ async def replay_one(request: Request, caller: Decider, place: Place) -> Respons
     """Send one once more: a new id, its cause the original's. With `message`, mended; the dead letter keeps the original."""
     parts = parts_of(request)
     asked = await read_model(request, Replay)
-    plan = await asyncio.to_thread(_plan_of_one, parts, place, asked)
-    await _publish(parts, plan.messages)
+    plan = await asyncio.to_thread(plan_of_one, parts, place, asked)
+    await publish_all(parts, plan.messages)
     return answer(plan.as_json(), 202)
 
 
@@ -133,7 +124,18 @@ async def discard(request: Request, caller: Decider, place: Place) -> Response:
     """Say that nobody will send it again. It stays on its topic, and can still be replayed by its place."""
     parts = parts_of(request)
     asked = await read_model(request, Discard)
-    entry = await asyncio.to_thread(_entry, parts, place)
+    entry = await publish_mark(parts, place, asked, caller)
+    conversation = entry.letter.conversation_id or entry.letter.key or ""
+    return answer({"id": entry.place, "conversation_id": conversation, "status": "published"}, 202)
+
+
+async def publish_mark(parts: Parts, place: str, asked: Discard, caller: Caller) -> Entry:
+    """Write that a dead letter is done with, and return it.
+
+    Raises:
+        NotFoundError: there is none at the place; and what the publisher raises.
+    """
+    entry = await asyncio.to_thread(entry_at, parts, place)
     mark = DeadLetterMark(
         # Not as the path has it: `00:7` is `0:7`.
         place=entry.place,
@@ -144,11 +146,32 @@ async def discard(request: Request, caller: Decider, place: Place) -> Response:
     )
     topic = parts.topic(DEAD_LETTER_MARKS)
     await parts.publisher.publish(OutgoingRecord(topic, entry.place.encode(), mark.to_json()))
-    conversation = entry.letter.conversation_id or entry.letter.key or ""
-    return answer({"id": entry.place, "conversation_id": conversation, "status": "published"}, 202)
+    return entry
 
 
-def _entry(parts: Parts, place: str) -> Entry:
+def letter_json(parts: Parts, place: str) -> dict[str, Any]:
+    """Write one dead letter with its value, raw and decoded, and what became of it.
+
+    Raises:
+        NotFoundError: there is none at the place.
+    """
+    entry = entry_at(parts, place)
+    mark = parts.read_model.marks([entry.place]).get(entry.place)
+    return {
+        **row_json(entry, states_of(parts, [entry])[entry.place]),
+        "value": entry.letter.value,
+        "value_base64": entry.letter.value_base64,
+        "decoded": _decoded(entry.letter),
+        "discarded": None if mark is None else mark.model_dump(mode="json"),
+    }
+
+
+def entry_at(parts: Parts, place: str) -> Entry:
+    """Return the dead letter at a place, `partition:offset` of its topic.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     partition, _, offset = place.partition(":")
     fact = parts.read_model.dead_letter(int(partition), int(offset))
     if fact is None:
@@ -157,13 +180,15 @@ def _entry(parts: Parts, place: str) -> Entry:
     return entries_of([fact])[0]
 
 
-def _states(parts: Parts, entries: Sequence[Entry]) -> dict[str, str]:
-    known = parts.read_model.knows([replay_id(original_id(entry), 0) for entry in entries])
+def states_of(parts: Parts, entries: Sequence[Entry]) -> dict[str, str]:
+    """Return what became of each, by place."""
+    known = parts.read_model.knows([first_replay(entry) for entry in entries])
     marks = parts.read_model.marks([entry.place for entry in entries])
     return {entry.place: state_of(entry, known, marks) for entry in entries}
 
 
-def _row(entry: Entry, state: str) -> dict[str, Any]:
+def row_json(entry: Entry, state: str) -> dict[str, Any]:
+    """Write one without its value."""
     record = entry.letter.model_dump(mode="json", exclude_none=True)
     told = {key: value for key, value in record.items() if not key.startswith("value")}
     return {"place": entry.place, "state": state, **told}
@@ -179,8 +204,15 @@ def _decoded(letter: DeadLetter) -> Any:
         return None
 
 
-def _plan_of_one(parts: Parts, place: str, asked: Replay) -> Plan:
-    entry = _entry(parts, place)
+def plan_of_one(parts: Parts, place: str, asked: Replay) -> Plan:
+    """Return what replaying one sends.
+
+    Raises:
+        NotFoundError: there is none at the place.
+        ConflictError: it cannot be sent as it is.
+        RequestError: mended, it would become a dead letter again.
+    """
+    entry = entry_at(parts, place)
     known = _known_ids(parts, [entry], MAX_REPLAYS)
     if asked.message is None:
         plan = plan_of([entry], known, parts.now(), again=True, source=SOURCE)
@@ -207,7 +239,8 @@ def _mended(parts: Parts, entry: Entry, edits: dict[str, Any], known: Iterable[s
     return envelope
 
 
-def _plan_of_all(parts: Parts, asked: ReplayAll) -> Plan:
+def plan_of_all(parts: Parts, asked: ReplayAll) -> Plan:
+    """Return what replaying the open ones of a reason sends, and what it leaves out."""
     entries = _open_entries(parts, asked.reason, asked.limit)
     return plan_of(entries, _known_ids(parts, entries), parts.now(), again=False, source=SOURCE)
 
@@ -218,10 +251,9 @@ def _open_entries(parts: Parts, reason: str, limit: int) -> list[Entry]:
     found: deque[Entry] = deque(maxlen=limit)
     page = Page(_BATCH)
     while True:
-        facts = parts.read_model.dead_letters(page, reason=reason)
+        facts = parts.read_model.dead_letters(page, reason=reason, is_open=True)
         entries = entries_of(facts)[::-1]
-        states = _states(parts, entries)
-        found.extend(entry for entry in entries if states[entry.place] == "open")
+        found.extend(entries)
         if len(facts) < _BATCH:
             return list(found)[::-1]
         page = Page(_BATCH, (entries[-1].at_ms, entries[-1].place))
@@ -233,7 +265,8 @@ def _known_ids(parts: Parts, entries: Iterable[Entry], replays: int = 1) -> froz
     return parts.read_model.knows(candidates)
 
 
-async def _publish(parts: Parts, messages: Sequence[Envelope]) -> None:
+async def publish_all(parts: Parts, messages: Sequence[Envelope]) -> None:
+    """Write replays, and return once the broker has them all."""
     topic = parts.topic(AGENT_MESSAGES)
     await asyncio.gather(
         *(

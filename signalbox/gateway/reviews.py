@@ -44,7 +44,7 @@ async def decide_review(request: Request, caller: Decider, name: Identifier) -> 
     """Answer what waits under a token, a message's id or a conversation: agree, refuse, or give a message to an agent."""
     parts = parts_of(request)
     decided = await read_model(request, Decided)
-    message = await asyncio.to_thread(_resolution, parts, name, decided, caller)
+    message = await asyncio.to_thread(resolution, parts, name, decided, caller)
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
     return published(message)
 
@@ -53,9 +53,15 @@ def open_items(parts: Parts, limit: int) -> list[Item]:
     """Return at most `limit` open questions, the oldest first."""
     now_ms = to_epoch_ms(parts.now())
     found: list[Item] = []
-    for conversation in parts.read_model.asked(now_ms, limit):
-        facts = parts.read_model.facts(conversation)
-        found += [item for item in items_of(facts, now_ms) if item.closed is None]
+    after = (-1, "")
+    # Those that were answered meanwhile are among them: so many conversations may have fewer questions.
+    while len(found) < limit and (
+        asked := parts.read_model.asked(now_ms, limit - len(found), after)
+    ):
+        after = asked[-1]
+        for _, conversation in asked:
+            facts = parts.read_model.facts(conversation)
+            found += [item for item in items_of(facts, now_ms) if item.closed is None]
     return sorted(found, key=lambda item: item.review.opened_at)[:limit]
 
 
@@ -73,7 +79,14 @@ def named_by(person: str | None, caller: Caller) -> str:
     return person[: MAX_PERSON_CHARS - len(key)] + key
 
 
-def _resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Message:
+def resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Message:
+    """Return the message that answers what waits under a name.
+
+    Raises:
+        NotFoundError: nothing waits, or waited, under it.
+        ConflictError: it is not open any more, or several things wait.
+        UsageError: the answer cannot be.
+    """
     item = _open_item(parts, name)
     active = parts.definitions.view().state.active.agents
     said = {
@@ -88,13 +101,23 @@ def _resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Me
     return message_of(attributes, parts.given())
 
 
-def _open_item(parts: Parts, name: str) -> Item:
+def items_named(parts: Parts, name: str) -> tuple[Item, ...]:
+    """Return what waits, or waited, under a name: a token, a message's id or a conversation.
+
+    Raises:
+        NotFoundError: nothing does.
+    """
     conversation = parts.read_model.conversation_asked(name) or name
     facts = parts.read_model.facts(conversation)
     found = found_by(name, items_of(facts, to_epoch_ms(parts.now())))
     if not found:
         msg = f"nothing waits, or waited, under {name!r:.100}"
         raise NotFoundError(msg, "/reviews lists it")
+    return found
+
+
+def _open_item(parts: Parts, name: str) -> Item:
+    found = items_named(parts, name)
     if found[-1].closed is not None:
         last = found[-1]
         msg = f"{last.what} is not open any more; {last.closed}"

@@ -123,7 +123,10 @@ class Instance(Answer):
 
 
 class AgentRow(Answer):
-    """One agent. `state`: `active`, or `draining` once it was removed and still runs. `instances` are those alive."""
+    """One agent. `state`: `active`, or `draining` once it was removed and still runs. `instances` are those alive.
+
+    `is_paused`: it rests until an event says otherwise (`pause_on`).
+    """
 
     name: str
     fleet: str
@@ -136,6 +139,7 @@ class AgentRow(Answer):
     instances: int
     active_tasks: int
     is_silent: bool
+    is_paused: bool
 
 
 class AgentList(Answer):

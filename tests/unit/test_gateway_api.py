@@ -26,6 +26,7 @@ from tests.support.fleets import message
 from tests.support.gateway import AT, caught_up, client_of, parts
 from tests.support.live_story import LiveStory, live
 from tests.support.research_story import research
+from tests.support.waiting import parked
 from tests.support.workflow_world import step, workflow
 
 pytestmark = pytest.mark.anyio
@@ -93,15 +94,6 @@ def start(conversation: str, n: int = 12) -> dict[str, Any]:
         "subject": conversation,
         "data": {"n": n},
     }
-
-
-def parked(story: LiveStory, conversation: str = "lead-1") -> None:
-    """Let a message that anybody could take come to a person: nobody is sure enough."""
-    story.at += 100
-    story.arrives(message(f"p-{conversation}", {"z": 1}, conversation=conversation), at=story.at)
-    said = '{"agent": "cyd", "reason": "perhaps", "confidence": 0.2}'
-    story.model_says(ChatAnswer(text=said, model="m"), at=story.at + 5)
-    story.at += 5
 
 
 async def test_a_message_posted_is_found_again_with_all_that_became_of_it(
@@ -203,6 +195,21 @@ async def test_a_message_is_given_to_the_agent_that_a_person_chooses(
     assert "eve" in stranger["detail"]
     assert "answered: bob" in again["detail"]
     assert unknown["code"] == "SB-107"
+
+
+async def test_questions_that_were_answered_hide_none_that_wait(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """However many were answered before: the list is as long as it may be."""
+    async with desk(story, tmp_path) as at:
+        for number in range(3):
+            parked(story, f"lead-{number}")
+        for name in ("p-lead-0", "p-lead-1"):
+            # Their conversations go on: nobody answers for cyd.
+            await at.post(f"/reviews/{name}", {"decision": "approve", "agent": "cyd"})
+        listed = (await at.get("/reviews?limit=1"))["reviews"]
+
+    assert [one["name"] for one in listed] == ["p-lead-2"]
 
 
 async def test_who_decided_is_known_by_the_key(story: LiveStory, tmp_path: Path) -> None:

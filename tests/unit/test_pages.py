@@ -64,7 +64,18 @@ def key(made: Parts, *scopes: str) -> str:
     return add_key(made.settings.home / "keys.json", "-".join(scopes), scopes, AT)
 
 
-@pytest.mark.parametrize("path", ["/ui/conversations", "/ui/lead", "/ui/conversations/nobody"])
+PATHS = (
+    "conversations",
+    "conversations/nobody",
+    "lead",
+    "inbox",
+    "dead-letters",
+    "agents",
+    "agents/ann",
+)
+
+
+@pytest.mark.parametrize("path", [f"/ui/{one}" for one in PATHS])
 async def test_a_page_loads_nothing_from_elsewhere(
     client: httpx.AsyncClient, made, story, path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sqlite3
 import threading
@@ -15,6 +16,8 @@ import pytest
 from connectors.broker import BrokerError, ConsumedRecord
 from connectors.memory import MemoryBroker
 from connectors.topic_reader import read_topics
+from signalbox.contracts.decision import Decision
+from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.fleet import ActiveSet, Fleet
@@ -173,6 +176,31 @@ def test_an_answer_counts_for_the_agent_that_had_the_task(store: Store) -> None:
     ]
 
 
+def test_a_hand_off_counts_once_whichever_topic_is_read_first(store: Store) -> None:
+    """What an agent said and the decision about it; again, to nobody, or what came from outside counts nothing."""
+    said = message("a-1", {}, source="agent/alpha", type="x.done")
+    outside = message("m-1", {}, type="x.asked")
+
+    def decided(about: str, agent: str) -> ConsumedRecord:
+        made = Decision(
+            message_id=about, slot="route", conversation_id=said.subject, hop=1, agent=agent,
+            path="contract", reason="r", definitions_digest="d", decided_at=from_epoch_ms(T0),
+        )  # fmt: skip
+        return ConsumedRecord("agent_decisions", 0, next(offsets), b"k", made.to_json(), {}, T0)
+
+    def arrived(one: Envelope) -> ConsumedRecord:
+        return ConsumedRecord("agent_messages", 0, next(offsets), b"k", one.to_json(), {}, T0)
+
+    offsets = itertools.count()
+    second = message("a-2", {}, source="agent/alpha", type="x.done")
+    store.take([arrived(said), arrived(outside), decided("m-1", "alpha"), arrived(said)])
+    store.take([decided("a-1", "beta"), decided("a-1", "beta")])
+    store.take([decided("a-2", "beta"), decided("a-2", "NONE")])
+    store.take([arrived(second)])
+
+    assert store.contents()["handoff"] == [("alpha", "beta", 2)]
+
+
 class Lab:
     """A follower over a broker in memory, in a thread of its own."""
 
@@ -317,6 +345,7 @@ def test_what_the_topics_do_not_keep_is_forgotten(recorded: RecordedRun, store: 
     store.forget_old(recorded.now_ms - 5 * day_ms)
     assert store.contents() == before
 
+    assert before["handoff"]
     store.forget_old(recorded.now_ms + 100 * day_ms)
     left = {table for table, rows in store.contents().items() if rows}
     assert left <= {"source", "registry", "review"}

@@ -11,7 +11,7 @@ from signalbox.contracts.record import MAX_ID_CHARS, to_epoch_ms
 from signalbox.gateway.conversations import Identifier, conversation_json, row_json
 from signalbox.gateway.decisions import explained
 from signalbox.gateway.pages.dag import dag_of
-from signalbox.gateway.pages.site import PREFIX, render
+from signalbox.gateway.pages.site import PREFIX, is_part, render
 from signalbox.gateway.pages.timeline import entries_of
 from signalbox.gateway.paging import Before, next_of, page_of
 from signalbox.gateway.parts import Parts, parts_of
@@ -35,7 +35,7 @@ def get_conversations(
     rows = model.conversations(page_of(_ROWS, before), status=status)
     return render(
         request,
-        "conversations_rows" if "hx-request" in request.headers else "conversations",
+        "conversations_rows" if is_part(request) else "conversations",
         rows=[row_json(row) for row in rows],
         wanted=status,
         before=before,
@@ -48,11 +48,10 @@ def get_conversation(request: Request, caller: Reader, conversation_id: Identifi
     """Show one conversation; a part of the page where htmx asks for what is new."""
     parts = parts_of(request)
     facts = parts.read_model.facts(conversation_id)
-    is_part = "hx-request" in request.headers
     told = conversation_json(conversation_id, facts, parts.definitions, to_epoch_ms(parts.now()))
     return render(
         request,
-        "conversation_body" if is_part else "conversation",
+        "conversation_body" if is_part(request) else "conversation",
         one=told,
         entries=entries_of(told),
         runs=_runs(told),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,9 @@ _HEADERS: Final = {
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
     ("conversations", "Conversations"),
+    ("inbox", "Inbox"),
+    ("dead-letters", "Dead letters"),
+    ("agents", "Agents"),
     ("lead", "New lead"),
 )
 
@@ -74,21 +78,25 @@ def shown(problem: Response, scope: Scope) -> Response:
     if not is_page(scope["path"]):
         return problem
     request = Request(scope)
-    is_part = "hx-request" in request.headers
     if problem.status_code == NoKeyError.status:
         place = f"{LOGIN}?to={quote(scope['path'], safe='/')}"
-        if is_part:
+        if is_part(request):
             # htmx would follow a redirect inside the page.
             return Response(status_code=problem.status_code, headers={"hx-redirect": place})
         return RedirectResponse(place, 303)
     kept = {name: problem.headers[name] for name in _KEPT if name in problem.headers}
     return render(
         request,
-        "problem" if is_part else "error",
+        "problem" if is_part(request) else "error",
         status=problem.status_code,
         headers=kept,
         problem=orjson.loads(problem.body),
     )
+
+
+def is_part(request: Request) -> bool:
+    """Say whether a page asks for a part of itself."""
+    return "hx-request" in request.headers
 
 
 def is_page(path: str) -> bool:
@@ -108,12 +116,21 @@ def day_and_clock(value: datetime | str) -> str:
 
 def pretty(value: Any) -> str:
     """Write data as JSON that a person reads."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    except orjson.JSONEncodeError:
+        # A number beyond 64 bits in somebody's data.
+        return json.dumps(value, indent=2, default=str, ensure_ascii=False)
 
 
 def path_of(identifier: str) -> str:
     """Write an id as one segment of a path."""
     return quote(identifier, safe="")
+
+
+def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that say something."""
+    return {name: value for name, value in values.items() if value}
 
 
 def _moment(value: datetime | str) -> datetime:
@@ -135,6 +152,7 @@ def _environment() -> Environment:
         duration=duration,
         pretty=pretty,
         path=path_of,
+        without_empty=without_empty,
     )
     environment.globals.update(asset=asset_url)
     return environment

@@ -25,6 +25,11 @@ MAX_FACTS: Final = 20_000
 """Of one conversation; its budgets keep it far below."""
 OPEN: Final = "open"
 """The status of a conversation without an outcome."""
+RECENT_TASKS: Final = 1000
+_OPEN_LETTER: Final = (
+    "NOT EXISTS (SELECT 1 FROM name WHERE name.id = d.replay_id) "
+    "AND NOT EXISTS (SELECT 1 FROM mark WHERE mark.place = d.partition || ':' || d.offset)"
+)
 
 
 class NotReadyError(SignalboxError):
@@ -155,13 +160,29 @@ class ReadModel:
             )
             return [dict(row) for row in rows]
 
-    def asked(self, now_ms: int, limit: int) -> tuple[str, ...]:
-        """Return the conversations that may have an open question to a person, the oldest question first."""
+    def asked(
+        self, now_ms: int, limit: int, after: tuple[int, str] = (-1, "")
+    ) -> tuple[tuple[int, str], ...]:
+        """Return the conversations that may have an open question to a person, each with when the oldest was asked.
+
+        The oldest question first; those after `after` only. What ended since is left out; what was answered is not.
+        """
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT conversation, min(opened_ms) AS opened FROM review WHERE deadline_ms > ? "
-                "GROUP BY conversation ORDER BY opened LIMIT ?",
-                (now_ms, limit),
+                "SELECT r.conversation, min(r.opened_ms) AS opened FROM review r "
+                "LEFT JOIN conversation c ON c.id = r.conversation "
+                "WHERE r.deadline_ms > ? AND (c.ended_ms IS NULL OR c.ended_ms <= r.opened_ms) "
+                "GROUP BY r.conversation HAVING (opened, r.conversation) > (?, ?) "
+                "ORDER BY opened, r.conversation LIMIT ?",
+                (now_ms, *after, limit),
+            )
+            return tuple((row["opened"], row["conversation"]) for row in rows)
+
+    def reviewed(self) -> tuple[str, ...]:
+        """Return the conversations in which a person was asked something, the longest ago first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT conversation FROM review GROUP BY conversation ORDER BY min(opened_ms), conversation"
             )
             return tuple(row["conversation"] for row in rows)
 
@@ -174,14 +195,21 @@ class ReadModel:
             return None if row is None else str(row["conversation"])
 
     def dead_letters(
-        self, page: Page, *, reason: str | None = None, conversation: str | None = None
+        self,
+        page: Page,
+        *,
+        reason: str | None = None,
+        conversation: str | None = None,
+        is_open: bool = False,
     ) -> tuple[Fact, ...]:
-        """Return dead letters, the newest first."""
+        """Return dead letters, the newest first; with `is_open` those only that nobody replayed or discarded."""
         wanted, values = _before(page, "d.at_ms", "d.partition || ':' || d.offset")
         for column, value in (("reason", reason), ("conversation", conversation)):
             if value is not None:
                 wanted.append(f"d.{column} = ?")
                 values.append(value)
+        if is_open:
+            wanted.append(_OPEN_LETTER)
         with self._open() as connection:
             return _facts(
                 connection,
@@ -202,11 +230,12 @@ class ReadModel:
             )
             return found[0] if found else None
 
-    def dead_letter_counts(self) -> dict[str, int]:
-        """Return how many dead letters there are of each reason, the most frequent first."""
+    def dead_letter_counts(self, *, is_open: bool = False) -> dict[str, int]:
+        """Return how many dead letters there are of each reason, the most frequent first; `is_open` as in `dead_letters`."""
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT reason, count(*) AS number FROM dead_letter GROUP BY reason ORDER BY number DESC, reason"
+                f"SELECT reason, count(*) AS number FROM dead_letter d WHERE {_OPEN_LETTER if is_open else '1'} "
+                "GROUP BY reason ORDER BY number DESC, reason"
             )
             return {row["reason"]: row["number"] for row in rows}
 
@@ -252,7 +281,33 @@ class ReadModel:
                 "WHERE agent = ? AND given_ms IS NOT NULL AND answered_ms IS NOT NULL",
                 (agent,),
             ).fetchall()
-        return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
+        return _record(agent, rows)
+
+    def recent_record(self, agent: str) -> TrackRecord | None:
+        """Return the same of its newest `RECENT_TASKS` tasks: it costs the same however many there were."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT max(0, answered_ms - given_ms) AS took, failed FROM "
+                "(SELECT * FROM task WHERE agent = ? AND given_ms IS NOT NULL ORDER BY given_ms DESC LIMIT ?) "
+                "WHERE answered_ms IS NOT NULL",
+                (agent, RECENT_TASKS),
+            ).fetchall()
+        return _record(agent, rows)
+
+    def open_tasks(self) -> dict[str, int]:
+        """Return how many tasks each agent was given and has not answered; who has none is left out."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT agent, count(*) AS number FROM task "
+                "WHERE answered_ms IS NULL AND given_ms IS NOT NULL GROUP BY agent"
+            )
+            return {row["agent"]: row["number"] for row in rows}
+
+    def handoffs(self) -> dict[tuple[str, str], int]:
+        """Return how often what one agent said went to another one, by (sender, receiver)."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT sender, agent, number FROM handoff")
+            return {(row["sender"], row["agent"]): row["number"] for row in rows}
 
     def task_counts(self, agent: str, since_ms: int) -> TaskCounts:
         """Return how many tasks of an agent are open, and how those were answered that it got since then."""
@@ -265,6 +320,10 @@ class ReadModel:
                 (agent, since_ms),
             ).fetchone()
             return TaskCounts(row["open"], row["answered"], row["failed"])
+
+
+def _record(agent: str, rows: Sequence[sqlite3.Row]) -> TrackRecord | None:
+    return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
 
 
 def _facts(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from connectors.broker import ConsumedRecord
-from signalbox.cli.dead_letters import mark_of
+from signalbox.cli.dead_letters import Entry, first_replay, mark_of
 from signalbox.cli.facts import Fact, fact_of
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Decision
@@ -80,6 +80,11 @@ def _of_fact(fact: Fact, value: bytes) -> Iterator[Change]:
     match fact.body:
         case Envelope() as message if fact.topic == AGENT_MESSAGES:
             yield from _of_answer(message, fact.at_ms)
+            if message.claimed_agent is not None:
+                yield Change("said", (message.id, conversation, message.claimed_agent))
+        case Decision() as decision if decision.agent != NONE:
+            chosen = (decision.message_id, conversation, decision.slot, decision.agent)
+            yield Change("chosen", chosen)
         case Review() as review:
             times = (to_epoch_ms(review.opened_at), to_epoch_ms(review.deadline))
             yield Change("review", (review.token or review.message.id, conversation, *times))
@@ -127,4 +132,6 @@ def _of_answer(message: Envelope, at_ms: int) -> Iterator[Change]:
 def _of_dead_letter(fact: Fact, letter: DeadLetter) -> Change:
     place = (fact.partition, fact.offset, fact.at_ms)
     named = (letter.message_id, fact.conversation_id)
-    return Change("dead_letter", (*place, letter.reason, letter.topic, *named))
+    # What its first replay is called: whether there is one is then a question to the tables alone.
+    replay = first_replay(Entry(f"{fact.partition}:{fact.offset}", fact.at_ms, letter))
+    return Change("dead_letter", (*place, letter.reason, letter.topic, *named, replay))

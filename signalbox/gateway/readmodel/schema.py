@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables; a file of another version is not read but built anew."""
 
 TABLES: Final = """
@@ -45,7 +45,7 @@ CREATE TABLE review (
 ) WITHOUT ROWID;
 CREATE TABLE dead_letter (
     partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    reason TEXT NOT NULL, topic TEXT NOT NULL, message_id TEXT, conversation TEXT,
+    reason TEXT NOT NULL, topic TEXT NOT NULL, message_id TEXT, conversation TEXT, replay_id TEXT NOT NULL,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
 CREATE INDEX dead_letter_by_reason ON dead_letter (reason, at_ms);
@@ -53,6 +53,22 @@ CREATE INDEX dead_letter_by_message ON dead_letter (message_id);
 CREATE TABLE task (
     id TEXT NOT NULL, agent TEXT NOT NULL, given_ms INTEGER, answered_ms INTEGER, failed INTEGER,
     PRIMARY KEY (agent, id)
+) WITHOUT ROWID;
+CREATE INDEX task_by_time ON task (agent, given_ms);
+CREATE INDEX task_open ON task (agent) WHERE answered_ms IS NULL AND given_ms IS NOT NULL;
+CREATE TABLE said (
+    id TEXT NOT NULL, conversation TEXT NOT NULL, agent TEXT NOT NULL,
+    PRIMARY KEY (id, conversation, agent)
+) WITHOUT ROWID;
+CREATE INDEX said_by_conversation ON said (conversation);
+CREATE TABLE chosen (
+    id TEXT NOT NULL, conversation TEXT NOT NULL, slot TEXT NOT NULL, agent TEXT NOT NULL,
+    PRIMARY KEY (id, conversation, slot, agent)
+) WITHOUT ROWID;
+CREATE INDEX chosen_by_conversation ON chosen (conversation);
+CREATE TABLE handoff (
+    sender TEXT NOT NULL, agent TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (sender, agent)
 ) WITHOUT ROWID;
 CREATE TABLE instance (
     agent TEXT NOT NULL, instance TEXT NOT NULL, at_ms INTEGER NOT NULL, value BLOB NOT NULL,
@@ -64,6 +80,37 @@ CREATE TABLE mark (
 CREATE TABLE registry (offset INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, key TEXT NOT NULL, value BLOB);
 """
 
+_COUNTED: Final = """
+ON CONFLICT (sender, agent) DO UPDATE SET number = number + excluded.number
+"""
+TRIGGERS: Final = (
+    f"""
+    CREATE TRIGGER said_after_chosen AFTER INSERT ON said BEGIN
+        INSERT INTO handoff SELECT NEW.agent, agent, count(*) FROM chosen
+        WHERE id = NEW.id AND conversation = NEW.conversation GROUP BY agent {_COUNTED};
+    END
+    """,
+    f"""
+    CREATE TRIGGER chosen_after_said AFTER INSERT ON chosen BEGIN
+        INSERT INTO handoff SELECT agent, NEW.agent, count(*) FROM said
+        WHERE id = NEW.id AND conversation = NEW.conversation GROUP BY agent {_COUNTED};
+    END
+    """,
+    """
+    CREATE TRIGGER said_forgotten AFTER DELETE ON said BEGIN
+        UPDATE handoff SET number = number - (
+            SELECT count(*) FROM chosen
+            WHERE id = OLD.id AND conversation = OLD.conversation AND agent = handoff.agent
+        ) WHERE sender = OLD.agent;
+        DELETE FROM handoff WHERE number <= 0;
+    END
+    """,
+)
+"""What an agent said and whom it went to are on two topics: a hand-off counts when the second of them is written.
+
+A row that is there already fires none of these. `said` is forgotten before `chosen`.
+"""
+
 TABLE_NAMES: Final = (
     "source",
     "record",
@@ -72,6 +119,9 @@ TABLE_NAMES: Final = (
     "review",
     "dead_letter",
     "task",
+    "said",
+    "chosen",
+    "handoff",
     "instance",
     "mark",
     "registry",
@@ -114,7 +164,7 @@ STATEMENTS: Final[dict[str, str]] = {
             conversation = excluded.conversation, opened_ms = excluded.opened_ms, deadline_ms = excluded.deadline_ms
         WHERE excluded.opened_ms > opened_ms
     """,
-    "dead_letter": "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "dead_letter": "INSERT OR IGNORE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "task_given": """
         INSERT INTO task (agent, id, given_ms) VALUES (?, ?, ?) ON CONFLICT (agent, id) DO UPDATE SET
             given_ms = min(coalesce(given_ms, excluded.given_ms), excluded.given_ms)
@@ -124,6 +174,8 @@ STATEMENTS: Final[dict[str, str]] = {
             answered_ms = excluded.answered_ms, failed = excluded.failed
         WHERE answered_ms IS NULL OR (excluded.answered_ms, excluded.failed) < (answered_ms, failed)
     """,
+    "said": "INSERT OR IGNORE INTO said VALUES (?, ?, ?)",
+    "chosen": "INSERT OR IGNORE INTO chosen VALUES (?, ?, ?, ?)",
     "instance": """
         INSERT INTO instance VALUES (?, ?, ?, ?) ON CONFLICT (agent, instance) DO UPDATE SET
             at_ms = excluded.at_ms, value = excluded.value
@@ -159,7 +211,7 @@ def make_empty(connection: sqlite3.Connection) -> None:
     known = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     for (table,) in known:
         connection.execute(f'DROP TABLE "{table}"')
-    for statement in TABLES.split(";"):
+    for statement in (*TABLES.split(";"), *TRIGGERS):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

@@ -101,8 +101,11 @@ class Store:
                         (topic, now_ms - kept_ms, _FORGOTTEN_AT_ONCE),
                     ).rowcount
             limit = (now_ms - spec_of(AGENT_OUTCOMES).retention_ms,)
+            old = "WHERE conversation IN (SELECT id FROM conversation WHERE last_ms < ?)"
             for statement in (
-                "DELETE FROM name WHERE conversation IN (SELECT id FROM conversation WHERE last_ms < ?)",
+                f"DELETE FROM said {old}",
+                f"DELETE FROM chosen {old}",
+                f"DELETE FROM name {old}",
                 "DELETE FROM conversation WHERE last_ms < ?",
                 "DELETE FROM review WHERE deadline_ms < ?",
                 "DELETE FROM dead_letter WHERE at_ms < ?",
