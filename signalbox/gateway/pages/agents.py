@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from typing import Any, Final
 
-import yaml
 from fastapi import APIRouter, Request
+from ruamel.yaml import YAML
 from starlette.responses import Response
 
 from signalbox.gateway.agents import AgentName, list_json, status_json
@@ -17,8 +18,6 @@ from signalbox.gateway.readmodel.queries import RECENT_TASKS
 from signalbox.gateway.routing import Reader
 
 router: Final = APIRouter(prefix=f"{PREFIX}/agents", include_in_schema=False)
-# PyYAML has no types; naming it Any once keeps the call readable.
-_dump: Any = yaml.safe_dump
 
 
 @router.get("")
@@ -74,4 +73,8 @@ def _health(row: Mapping[str, Any]) -> str:
 def _yaml(definition: Mapping[str, Any] | None) -> str | None:
     if definition is None:
         return None
-    return str(_dump(definition, sort_keys=False, allow_unicode=True, width=100))
+    writer = YAML()
+    writer.width = 100
+    text = StringIO()
+    writer.dump(definition, text)
+    return text.getvalue()
