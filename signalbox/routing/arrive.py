@@ -5,6 +5,8 @@ The sender is what state says, not what `source` claims: a reply is agent X's on
 
 from __future__ import annotations
 
+from typing import Final
+
 from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import (
     REVIEW_RESOLVED,
@@ -32,6 +34,8 @@ from signalbox.routing.workflow.answers import replied, task_seconds_of
 from signalbox.routing.workflow.approval import resolve as resolve_approval
 from signalbox.routing.workflow.cancel import cancel
 
+MAX_COMMENT_CHARS: Final = 500
+"""Of what a person says with a decision; a reason has room for more than that."""
 _ONLY_AGENTS_SEND = frozenset({TASK_ASSIGNED, TASK_FAILED, TASK_STATUS, TASK_ESCALATED})
 
 
@@ -202,5 +206,7 @@ def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
         )
         return
     turn.mark_seen(message.id)
-    turn.evolve(in_flight=in_flight.evolve(resolution=Resolution(agent, resolver_of(message))))
+    comment = str(message.data.get("comment") or "")[:MAX_COMMENT_CHARS]
+    resolution = Resolution(agent, resolver_of(message), comment)
+    turn.evolve(in_flight=in_flight.evolve(resolution=resolution))
     turn.emit(Resume(in_flight.sequence))

@@ -302,6 +302,8 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
     # A person may overrule an allowlist, never a contract: the agent could not use the data.
     candidates = weigh(message.data, rules, None)
     reason = f"{resolution.resolved_by} decided"
+    if resolution.comment:
+        reason = f"{reason}: {resolution.comment}"
     # A model may have been asked first; its tokens are on no other record.
     spent: dict[str, Any] = {"tokens_in": in_flight.tokens_in, "tokens_out": in_flight.tokens_out}
     if resolution.agent == NONE:

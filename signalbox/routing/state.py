@@ -30,10 +30,11 @@ class OpenDispatch:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a person decided for the parked message: an agent or NONE."""
+    """What a person decided for the parked message: an agent or NONE, and what they say of it."""
 
     agent: str
     resolved_by: str
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from connectors.kafka import KafkaBroker
 from connectors.topic_reader import read_topic
@@ -23,6 +24,7 @@ from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.settings import Settings
+from tests.support.browser import browser_page
 from tests.support.fleets import agent, reply
 from tests.support.running_job import AGENTS, RunningJob
 
@@ -184,6 +186,92 @@ def test_a_dead_letter_mended_over_http_is_delivered(job: RunningJob, caller: Ca
     eventually(
         lambda: caller.get(f"/dead-letters/{place}"), lambda found: found.get("state") == "replayed"
     )
+
+
+def task_in(job: RunningJob, agent: str, conversation: str) -> Envelope:
+    """Wait for a task of an agent in a conversation, and return the newest."""
+
+    def own(records: list[Any]) -> list[Envelope]:
+        found = [Envelope.from_json(record.value) for record in records]
+        return [one for one in found if one.subject == conversation]
+
+    return own(job.wait_for(job.tasks(agent), lambda found: bool(own(found))))[-1]
+
+
+def test_a_review_approved_in_the_inbox_goes_on(job: RunningJob, caller: Caller) -> None:
+    """In a browser: it comes up by itself, is given to an agent with a note, and that agent has the task."""
+    sent = caller.post("/events", {"a": 1}, headers={"ce-type": "thing.asked"})
+    conversation = sent["conversation_id"]
+    task = task_in(job, "alpha", conversation)
+    with browser_page(job.settings.gateway.port) as page:
+        page.goto("/ui/inbox")
+        expect(page.get_by_text("Nothing waits for a person.")).to_be_visible()
+        question = {"reason": "<i>beta</i> or gamma?", "data": {"b": 1}}
+        job.send(reply(task, question, kind="task.escalated"))
+        row = page.get_by_role("row").filter(has_text=conversation)
+        expect(row).to_contain_text("<i>beta</i> or gamma?")
+        row.get_by_role("link", name="who gets").click()
+        page.get_by_label("Who gets it").select_option("beta")
+        page.get_by_label("Note").fill("he knows them")
+        page.get_by_label("Your name").fill("Kim")
+        page.get_by_role("button", name="Decide").click()
+        expect(page.get_by_text("Given to beta.")).to_be_visible()
+        expect(page.locator("#state")).to_contain_text("answered: beta, Kim decided: he knows them")
+        page.get_by_role("link", name="Follow the conversation").click()
+        expect(page.locator("details.hop").last).to_contain_text("human")
+
+    assert task_in(job, "beta", conversation).data == {"b": 1}
+
+
+def test_a_dead_letter_edited_and_replayed_is_delivered(job: RunningJob, caller: Caller) -> None:
+    """In a browser: found by its reason, its target mended, sent; the agent has the task, the page shows both."""
+    headers = {"ce-type": "thing.asked", "ce-target": "nobody"}
+    sent = caller.post("/events", {"a": "mend me"}, headers=headers)
+    conversation = sent["conversation_id"]
+    with browser_page(job.settings.gateway.port) as page:
+        page.goto("/ui/dead-letters")
+        page.get_by_role("link", name="unknown agent").click()
+        row = page.get_by_role("row").filter(has_text=conversation)
+        row.get_by_role("link").first.click()
+        page.get_by_text("Mend it first").click()
+        edited = page.get_by_label("Type, target and data")
+        assert json.loads(edited.input_value())["target"] == "nobody"
+        edited.fill("{oops")
+        page.get_by_role("button", name="Replay edited").click()
+        expect(page.get_by_role("alert")).to_contain_text("not JSON")
+        edited.fill('{"type": "thing.asked", "target": "alpha", "data": {"a": "mended"}}')
+        page.get_by_role("button", name="Replay edited").click()
+        expect(page.locator("#said")).to_contain_text("Sent again")
+        expect(page.locator("#state")).to_have_text("replayed")
+        expect(page.get_by_role("alert")).to_be_empty()
+        expect(page.locator("pre").first).to_contain_text("mend me")
+
+    task = task_in(job, "alpha", conversation)
+    assert (task.data, task.target) == ({"a": "mended"}, "alpha")
+
+
+def test_all_of_a_reason_are_replayed_after_a_question(job: RunningJob, caller: Caller) -> None:
+    """In a browser: `no` sends nothing; `yes` sends them all, and the agents' page shows their tasks by itself."""
+    sent = [
+        caller.post("/events", {"a": n}, headers={"ce-type": "thing.asked", "ce-target": "late"})
+        for n in range(2)
+    ]
+    with browser_page(job.settings.gateway.port) as page:
+        page.goto("/ui/dead-letters?reason=unknown_agent")
+        for one in sent:
+            expect(page.get_by_role("row").filter(has_text=one["conversation_id"])).to_be_visible()
+        questions: list[str] = []
+        page.once("dialog", lambda asked: (questions.append(asked.message), asked.dismiss()))
+        page.get_by_role("button", name="Replay all 2").click()
+        page.once("dialog", lambda asked: (questions.append(asked.message), asked.accept()))
+        page.get_by_role("button", name="Replay all 2").click()
+        expect(page.locator("#said")).to_contain_text("2 sent again")
+        page.goto("/ui/agents")
+        expect(page.get_by_role("row").filter(has_text="alpha")).to_contain_text("silent")
+        page.get_by_role("link", name="alpha").click()
+        expect(page.locator("#status")).to_contain_text("No process sent a heartbeat")
+
+    assert questions == ["Send 2 dead letters of unknown_agent once more?"] * 2
 
 
 def test_while_the_broker_is_dead_nothing_is_acknowledged_and_it_recovers_by_itself(

@@ -142,7 +142,7 @@ async def test_a_message_is_given_to_whom_a_person_chooses(desk: Desk, story: Li
         {"message_id": "p-lead-1", "agent": "bob", "comment": "he can", "resolved_by": "Kim"}
     ]
     assert "answered: bob" in late
-    assert "answered: bob" in after
+    assert "answered: bob, Kim decided: he can" in after
     assert "<form" not in after
     assert "Nothing waits" in await desk.get("inbox")
 

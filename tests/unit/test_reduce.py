@@ -447,6 +447,17 @@ class TestBudgets:
         (decision,) = world.decisions
         assert (decision.path, decision.tokens_in, decision.tokens_out) == ("human", 70, 7)
 
+    def test_what_a_person_says_stands_in_the_reason(self):
+        """A note is kept with the decision, cut where it is long; what is no text is written as one."""
+        for comment, kept in (("she asked", "she asked"), ("x" * 5000, "x" * 500), (7, "7")):
+            world = Simulation(rulebook(*_twins(), policy={"review": {"below_confidence": 0.5}}))
+            world.send(message("m-1", {"x": 1}))
+            world.answer("c-1", says("left", confidence=0.1))
+            resolved = {"message_id": "m-1", "agent": "right", "comment": comment}
+            world.send(message("m-2", resolved, type="review.resolved"))
+
+            assert world.decisions[0].reason == f"cli decided: {kept}"
+
     def test_silent_agent_ends_as_expired_and_a_status_extends_it(self):
         """A task without a sign of life expires; a status message moves its deadline."""
         world = Simulation(rulebook(WRITER, policy={"budgets": {"task_seconds": 60}}))
