@@ -22,7 +22,7 @@ from signalbox.gateway.problems import NoKeyError
 
 PREFIX: Final = "/ui"
 LOGIN: Final = f"{PREFIX}/login"
-HOME: Final = f"{PREFIX}/conversations"
+HOME: Final = f"{PREFIX}/live"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -35,6 +35,7 @@ _HEADERS: Final = {
 }
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
+    ("live", "Live"),
     ("conversations", "Conversations"),
     ("lead", "New lead"),
 )

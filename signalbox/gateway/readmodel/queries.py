@@ -254,6 +254,16 @@ class ReadModel:
             ).fetchall()
         return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
 
+    def open_tasks(self, since_ms: int) -> dict[str, int]:
+        """Return how many tasks that were given since then each agent has not answered; agents with none are left out."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT agent, count(*) AS number FROM task "
+                "WHERE answered_ms IS NULL AND given_ms >= ? GROUP BY agent",
+                (since_ms,),
+            )
+            return {row["agent"]: row["number"] for row in rows}
+
     def task_counts(self, agent: str, since_ms: int) -> TaskCounts:
         """Return how many tasks of an agent are open, and how those were answered that it got since then."""
         with self._open() as connection:
