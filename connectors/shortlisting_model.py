@@ -48,7 +48,7 @@ class ShortlistingChatModel:
             raise RetryableError(msg)
         calibration = SemanticCalibration.model_validate(request.calibration.get("semantic", {}))
         scores = found.combined(calibration.lexical_weight)
-        chosen = tuple(sorted(scores, key=lambda name: -scores[name])[:SHORTLIST_SIZE])
+        chosen = tuple(scores)[:SHORTLIST_SIZE]
         answer = await self._inner.complete(request.narrow(chosen), timeout_seconds=timeout_seconds)
         return replace(
             answer,

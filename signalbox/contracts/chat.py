@@ -46,8 +46,9 @@ class ChatRequest:
 class ChatAnswer:
     """What the model said, unvalidated. `scores` is filled by scorers only: choice → score in [0, 1].
 
-    `shortlist` has the choices the model was asked of, nearest first, where it was not asked of all; `calibration` is the name
-    of what a scorer decided by. `is_provisional` says that another time the answer would be a better one: it is not cached.
+    The order of `scores` says who is nearer where scores are equal. `shortlist` has the choices the model was asked of, nearest
+    first, where it was not asked of all; `calibration` is the name of what a scorer decided by. `is_provisional` says that another
+    time the answer would be a better one: it is not cached.
     """
 
     text: str

@@ -12,6 +12,7 @@ from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import NONE, Candidate, Decision, DecisionPath
 from signalbox.contracts.envelope import AGENT_SOURCE_PREFIX
 from signalbox.contracts.ids import ROUTE_SLOT, dispatch_id, reply_id
+from signalbox.contracts.nearness import nearest_first
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.evaluation.rows import LabelledRow
 from signalbox.routing.admit import decode
@@ -141,13 +142,16 @@ class Trial:
         )
 
     def _ranked(self, candidates: tuple[Candidate, ...], chosen: str) -> tuple[str, ...]:
-        """Order those that may act by score; the chosen one first among equals, and first where nobody scored.
+        """Order those that may act by score; among equals the chosen one first, then by nearness; first too where nobody scored.
 
         Whom the model was asked about is known in full; the record lists a bounded number of them.
         """
         listed = (candidate.agent for candidate in candidates if candidate.accepted)
         names = self._asked_about or tuple(listed) or ((chosen,) if chosen != NONE else ())
-        return tuple(sorted(names, key=lambda name: (-self._scores.get(name, 0.0), name != chosen)))
+        nearest = nearest_first(names, self._scores)
+        return tuple(
+            sorted(nearest, key=lambda name: (-self._scores.get(name, 0.0), name != chosen))
+        )
 
     def _score(self, agent: str, ranked: tuple[str, ...], confidence: float | None) -> float:
         if self._scores and ranked:

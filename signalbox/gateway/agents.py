@@ -76,7 +76,7 @@ def status_json(
         ],
         "max_concurrent": sum(beat.max_concurrent for beat in living),
         "lag": parts.lag_of(name),
-        "open_tasks": parts.read_model.open_tasks().get(name, 0),
+        "open_tasks": parts.read_model.open_tasks(0).get(name, 0),
         "last_heartbeat": rfc3339(from_epoch_ms(max(at for at, _ in known))) if known else None,
         "error_rate": recent.failed / recent.answered if recent.answered else None,
         "track_record": None if track is None else track.as_json(),
@@ -88,6 +88,12 @@ def status_json(
 def unknown_agent(name: str) -> NotFoundError:
     """Return the error for a name that no agent has."""
     return NotFoundError(f"no agent {name!r} is active or was", "/agents lists them")
+
+
+def instances_now(parts: Parts) -> dict[str, tuple[Heartbeat, ...]]:
+    """Return the living processes of each active agent, and of removed ones that still run; in the registry's order."""
+    beats = _living(parts)
+    return {name: _of(name, beats) for name in _names(parts.definitions.view(), beats)}
 
 
 def _names(view: RegistryView, beats: Iterable[Heartbeat]) -> list[str]:

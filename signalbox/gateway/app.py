@@ -68,7 +68,7 @@ def create_app(parts: Parts) -> FastAPI:
         health,
     ):
         app.include_router(each.router)
-    add_pages(app, parts.read_model)
+    add_pages(app, parts)
     app.add_route("/asyncapi.json", _asyncapi, include_in_schema=False)
     app.add_exception_handler(SignalboxError, _problem)
     app.add_exception_handler(RequestValidationError, _problem)

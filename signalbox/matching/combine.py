@@ -25,19 +25,25 @@ class Choice:
 def blend(
     by_meaning: NDArray[np.float64], by_words: NDArray[np.float64], lexical_weight: float
 ) -> NDArray[np.float64]:
-    """Return the weighted mean of both; below 0 (vectors can point apart) counts as 0."""
-    blended = (by_meaning + lexical_weight * by_words) / (1 + lexical_weight)
-    return np.minimum(np.maximum(blended, 0.0, out=blended), 1.0, out=blended)
+    """Return the weighted mean of both, which may be below 0: vectors can point apart."""
+    blended: NDArray[np.float64] = (by_meaning + lexical_weight * by_words) / (1 + lexical_weight)
+    return blended
+
+
+def as_scores(blended: NDArray[np.float64]) -> list[float]:
+    """Return what `blend` returned as scores: below 0 counts as 0, above 1 as 1."""
+    scores: list[float] = np.clip(blended, 0.0, 1.0).tolist()
+    return scores
 
 
 def combine(
     dense: Mapping[str, float], lexical: Mapping[str, float], lexical_weight: float
 ) -> dict[str, float]:
-    """Return the same by choice."""
+    """Return one score by choice, in the order of `dense`."""
     by_meaning = np.fromiter(dense.values(), np.float64, len(dense))
     by_words = np.fromiter(map(lexical.__getitem__, dense), np.float64, len(dense))
-    scores = blend(by_meaning, by_words, lexical_weight)
-    return dict(zip(dense, scores.tolist(), strict=True))
+    scores = as_scores(blend(by_meaning, by_words, lexical_weight))
+    return dict(zip(dense, scores, strict=True))
 
 
 def choose(scores: Mapping[str, float], calibration: SemanticCalibration) -> Choice:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.matching.classifier import learn, learned_places
-from signalbox.matching.combine import blend
+from signalbox.matching.combine import as_scores, blend
 from signalbox.matching.duties import cut
 from signalbox.matching.embedder import Embedder
 from signalbox.matching.late import LateInteraction
@@ -48,9 +48,13 @@ class Signals:
     """Says which text of a choice is nearest to the query."""
 
     def combined(self, lexical_weight: float) -> dict[str, float]:
-        """Return one score in [0, 1] by choice."""
-        scores = blend(self.dense, self.lexical, lexical_weight)
-        return dict(zip(self.names, scores.tolist(), strict=True))
+        """Return one score in [0, 1] by choice, the nearest first, also among those that score 0; who refused comes last."""
+        blended = blend(self.dense, self.lexical, lexical_weight)
+        if self.refused:
+            blended[[name in self.refused for name in self.names]] = -np.inf
+        order = np.argsort(-blended, kind="stable")
+        names = [self.names[place] for place in order.tolist()]
+        return dict(zip(names, as_scores(blended[order]), strict=True))
 
 
 class Scorer:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 from signalbox.contracts.decision import Candidate
+from signalbox.contracts.nearness import nearest_first
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.rules import Rulebook, Rules
@@ -56,9 +57,11 @@ class Weighed:
         return replace(self, accepted=left, left_out={**self.left_out, **out})
 
     def listed(self, chosen: str | None = None) -> tuple[Candidate, ...]:
-        """Return what a record lists: accepting agents by score, then name, `chosen` among them; then the nearest misses."""
-        names = sorted(self.accepted, key=lambda name: -self.scores.get(name, 0.0))
-        shown = names[:MAX_LISTED]
+        """Return what a record lists: accepting agents, `chosen` among them, then the nearest misses.
+
+        By score; equals in the order of `scores`, which is by nearness, and without scores by name.
+        """
+        shown = nearest_first(self.accepted, self.scores)[:MAX_LISTED]
         if chosen in self.accepted and chosen not in shown:
             shown[-1] = chosen
         return (

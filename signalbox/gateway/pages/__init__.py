@@ -13,18 +13,31 @@ from signalbox.gateway.pages import (
     dead_letters,
     inbox,
     lead,
+    live,
     login,
     stream,
 )
 from signalbox.gateway.pages.hub import Hub
+from signalbox.gateway.pages.levels import Levels
 from signalbox.gateway.pages.site import HOME, PREFIX
-from signalbox.gateway.readmodel.queries import ReadModel
+from signalbox.gateway.parts import Parts
 
 
-def add_pages(app: FastAPI, read_model: ReadModel) -> None:
+def add_pages(app: FastAPI, parts: Parts) -> None:
     """Add every page to the application."""
-    app.state.hub = Hub(read_model.tail)
-    for each in (assets, login, lead, conversations, inbox, dead_letters, agents, stream):
+    app.state.hub = Hub(parts.read_model.tail)
+    app.state.levels = Levels(parts)
+    for each in (
+        assets,
+        login,
+        live,
+        lead,
+        conversations,
+        inbox,
+        dead_letters,
+        agents,
+        stream,
+    ):
         app.include_router(each.router)
     for path in ("/", PREFIX, f"{PREFIX}/"):
         app.add_route(path, _home, include_in_schema=False)

@@ -25,7 +25,7 @@ def get_agents(request: Request, caller: Reader) -> Response:
     """List the agents, and draw who hands off to whom."""
     model = parts_of(request).read_model
     rows = list_json(parts_of(request))["agents"]
-    waiting = model.open_tasks()
+    waiting = model.open_tasks(0)
     declared = {(row["name"], one) for row in rows for one in row["handoffs"] or ()}
     return render(
         request,

@@ -23,7 +23,7 @@ from signalbox.gateway.problems import NoKeyError
 
 PREFIX: Final = "/ui"
 LOGIN: Final = f"{PREFIX}/login"
-HOME: Final = f"{PREFIX}/conversations"
+HOME: Final = f"{PREFIX}/live"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -36,6 +36,7 @@ _HEADERS: Final = {
 }
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
+    ("live", "Live"),
     ("conversations", "Conversations"),
     ("inbox", "Inbox"),
     ("dead-letters", "Dead letters"),

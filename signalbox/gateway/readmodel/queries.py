@@ -294,20 +294,21 @@ class ReadModel:
             ).fetchall()
         return _record(agent, rows)
 
-    def open_tasks(self) -> dict[str, int]:
-        """Return how many tasks each agent was given and has not answered; who has none is left out."""
-        with self._open() as connection:
-            rows = connection.execute(
-                "SELECT agent, count(*) AS number FROM task "
-                "WHERE answered_ms IS NULL AND given_ms IS NOT NULL GROUP BY agent"
-            )
-            return {row["agent"]: row["number"] for row in rows}
-
     def handoffs(self) -> dict[tuple[str, str], int]:
         """Return how often what one agent said went to another one, by (sender, receiver)."""
         with self._open() as connection:
             rows = connection.execute("SELECT sender, agent, number FROM handoff")
             return {(row["sender"], row["agent"]): row["number"] for row in rows}
+
+    def open_tasks(self, since_ms: int) -> dict[str, int]:
+        """Return how many tasks that were given since then each agent has not answered; agents with none are left out."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT agent, count(*) AS number FROM task "
+                "WHERE answered_ms IS NULL AND given_ms >= ? GROUP BY agent",
+                (since_ms,),
+            )
+            return {row["agent"]: row["number"] for row in rows}
 
     def task_counts(self, agent: str, since_ms: int) -> TaskCounts:
         """Return how many tasks of an agent are open, and how those were answered that it got since then."""

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the tables; a file of another version is not read but built anew."""
 
 TABLES: Final = """
@@ -55,7 +55,7 @@ CREATE TABLE task (
     PRIMARY KEY (agent, id)
 ) WITHOUT ROWID;
 CREATE INDEX task_by_time ON task (agent, given_ms);
-CREATE INDEX task_open ON task (agent) WHERE answered_ms IS NULL AND given_ms IS NOT NULL;
+CREATE INDEX task_open ON task (given_ms, agent) WHERE answered_ms IS NULL;
 CREATE TABLE said (
     id TEXT NOT NULL, conversation TEXT NOT NULL, agent TEXT NOT NULL,
     PRIMARY KEY (id, conversation, agent)
