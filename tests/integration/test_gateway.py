@@ -24,12 +24,13 @@ from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.settings import Settings
-from tests.support.browser import browser_page
+from tests.support.browser import PATIENCE_MS, browser_page
 from tests.support.fleets import agent, reply
 from tests.support.running_job import AGENTS, RunningJob
 
 pytestmark = pytest.mark.integration
 PATIENCE_SECONDS = 60.0
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -243,7 +244,7 @@ def test_a_dead_letter_edited_and_replayed_is_delivered(job: RunningJob, caller:
         page.get_by_role("button", name="Replay edited").click()
         expect(page.locator("#said")).to_contain_text("Sent again")
         expect(page.locator("#state")).to_have_text("replayed")
-        expect(page.get_by_role("alert")).to_be_empty()
+        expect(page.locator("#notice")).to_be_empty()
         expect(page.locator("pre").first).to_contain_text("mend me")
 
     task = task_in(job, "alpha", conversation)

@@ -83,12 +83,12 @@ async def test_a_page_hears_of_its_own_conversation(story: LiveStory, tmp_path: 
     story.arrives(message("m-0", {"z": 1}), at=0)
     caught_up(made, story.broker)
     hub = Hub(ReadModel(ReadModelPlace(tmp_path / "readmodel")).tail, poll_seconds=0.001)
-    heard = _changes(hub, _of_conversation("c-2"))
+    heard = _changes(hub, _of_conversation("c-2"), 0)
     first = await anext(heard)
     with anyio.move_on_after(0.05):
         await anext(heard)
         pytest.fail("nothing had happened")
-    heard = _changes(hub, _of_conversation("c-2"))
+    heard = _changes(hub, _of_conversation("c-2"), 0)
     await anext(heard)
     async with anyio.create_task_group() as group:
         group.start_soon(_write, story, made)
@@ -105,6 +105,38 @@ async def _write(story: LiveStory, made: Parts) -> None:
         story.arrives(message(f"m-{number}", {"z": 1}, conversation=conversation), at=number)
         caught_up(made, story.broker)
         await anyio.sleep(0.01)
+
+
+async def test_what_comes_while_a_page_is_left_alone_is_told_after(
+    story: LiveStory, tmp_path: Path
+) -> None:
+    """Two that come at once are one change and then another, so that the page ends with the last one."""
+    made = parts(tmp_path, story.as_broker())
+    caught_up(made, story.broker)
+    hub = Hub(ReadModel(ReadModelPlace(tmp_path / "readmodel")).tail, poll_seconds=0.001)
+    heard = _changes(hub, _of_conversation("c-1"), 0.05)
+    await anext(heard)
+    numbers: list[str] = []
+
+    async def listen() -> None:
+        while True:
+            numbers.append(str((await anext(heard)).data))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(listen)
+        with anyio.fail_after(20):
+            for at in range(1, 4):
+                story.arrives(message(f"m-{at}", {"z": 1}, conversation="c-1"), at=at)
+                caught_up(made, story.broker)
+                if at == 1:
+                    while not numbers:
+                        await anyio.sleep(0.001)
+            while hub._number < 2 or int(numbers[-1]) < hub._number:
+                await anyio.sleep(0.001)
+        group.cancel_scope.cancel()
+
+    assert numbers == sorted(set(numbers), key=int)
+    assert int(numbers[-1]) == hub._number
 
 
 async def test_one_more_than_can_be_served_is_told_to_come_later() -> None:

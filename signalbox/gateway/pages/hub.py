@@ -43,6 +43,7 @@ class Hub:
         self._poll_seconds = poll_seconds
         self._batches: deque[Batch] = deque(maxlen=_KEPT_BATCHES)
         self._news = asyncio.Condition()
+        self._begun = asyncio.Event()
         self._number = 0
         self._lookers = 0
         self._task: asyncio.Task[None] | None = None
@@ -67,13 +68,19 @@ class Hub:
             msg = f"{self._lookers} pages are open already"
             raise TooManyRequestsError(msg, "close some of them", retry_after_seconds=10)
 
-    async def follow(self) -> AsyncIterator[tuple[Batch, ...]]:
-        """Yield what is learnt from now on, as often as there is something; who is slow gets several batches at once."""
+    async def follow(self, *, tells_begin: bool = False) -> AsyncIterator[tuple[Batch, ...]]:
+        """Yield what is learnt from now on, as often as there is something; who is slow gets several batches at once.
+
+        With `tells_begin` the first time is an empty one: whatever is learnt after it is yielded.
+        """
         self._lookers += 1
         try:
             if not self.is_asking:
                 self._task = asyncio.create_task(self._poll())
             seen = self._number
+            if tells_begin:
+                await self._begun.wait()
+                yield ()
             while True:
                 async with self._news:
                     while self._number == seen:
@@ -86,6 +93,7 @@ class Hub:
             if not self._lookers and self._task is not None:
                 self._task.cancel()
                 self._task = None
+                self._begun.clear()
 
     async def _poll(self) -> None:
         cursor: Cursor | None = None
@@ -94,6 +102,7 @@ class Hub:
             with suppress(NotReadyError):
                 tail = await asyncio.to_thread(self._tail, cursor, MAX_FACTS)
                 cursor = tail.cursor
+                self._begun.set()
                 if tail.facts:
                     await self._tell(tail)
             await asyncio.sleep(self._poll_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Final, Literal, cast
 
@@ -20,6 +21,9 @@ router: Final = APIRouter(include_in_schema=False)
 PING_SECONDS: Final = 15
 SEND_SECONDS: Final = 10.0
 """Whoever does not read for so long is left."""
+CONVERSATION_SECONDS: Final = 0.2
+LIST_SECONDS: Final = 1.0
+"""How long a page that was told of a change is left alone: it asks for a part of itself each time."""
 
 Topic = Literal["reviews", "dead_letters", "conversations"]
 
@@ -49,16 +53,22 @@ async def get_stream(
     """Say `changed` when there is something new of a conversation, or of a topic."""
     hub = hub_of(request)
     hub.require_room()
-    concerns = _of_conversation(conversation) if conversation else _OF_TOPIC[topic]
-    return events(_changes(hub, concerns))
+    if conversation:
+        return events(_changes(hub, _of_conversation(conversation), CONVERSATION_SECONDS))
+    return events(_changes(hub, _OF_TOPIC[topic], LIST_SECONDS))
 
 
-async def _changes(hub: Hub, concerns: Callable[[Fact], bool]) -> AsyncIterator[ServerSentEvent]:
-    # What came between the page and its stream is missed by nobody.
-    yield ServerSentEvent(event="changed", data="0")
-    async for batches in hub.follow():
-        if any(batch.left_out or any(map(concerns, batch.facts)) for batch in batches):
+async def _changes(
+    hub: Hub, concerns: Callable[[Fact], bool], pause_seconds: float
+) -> AsyncIterator[ServerSentEvent]:
+    async for batches in hub.follow(tells_begin=True):
+        if not batches:
+            # What came between the page and its stream is missed by nobody.
+            yield ServerSentEvent(event="changed", data="0")
+        elif any(batch.left_out or any(map(concerns, batch.facts)) for batch in batches):
             yield ServerSentEvent(event="changed", data=str(batches[-1].number))
+            # What comes meanwhile is told then. A page that let events pass would miss the last one.
+            await asyncio.sleep(pause_seconds)
 
 
 def _of_conversation(conversation: str) -> Callable[[Fact], bool]:
