@@ -213,7 +213,8 @@ class ReadModel:
         with self._open() as connection:
             return _facts(
                 connection,
-                "SELECT r.* FROM dead_letter d JOIN record r "
+                # CROSS: in the order of the index, instead of sorting every record of the topic.
+                "SELECT r.* FROM dead_letter d CROSS JOIN record r "
                 "ON r.topic = 'agent_messages_dlq' AND r.partition = d.partition AND r.offset = d.offset "
                 f"WHERE {' AND '.join(wanted)} "
                 "ORDER BY d.at_ms DESC, d.partition || ':' || d.offset DESC LIMIT ?",

@@ -48,6 +48,7 @@ CREATE TABLE dead_letter (
     reason TEXT NOT NULL, topic TEXT NOT NULL, message_id TEXT, conversation TEXT, replay_id TEXT NOT NULL,
     PRIMARY KEY (partition, offset)
 ) WITHOUT ROWID;
+CREATE INDEX dead_letter_by_time ON dead_letter (at_ms, partition || ':' || offset);
 CREATE INDEX dead_letter_by_reason ON dead_letter (reason, at_ms);
 CREATE INDEX dead_letter_by_message ON dead_letter (message_id);
 CREATE TABLE task (
