@@ -229,7 +229,7 @@ def test_a_dead_letter_edited_and_replayed_is_delivered(job: RunningJob, caller:
     headers = {"ce-type": "thing.asked", "ce-target": "nobody"}
     sent = caller.post("/events", {"a": "mend me"}, headers=headers)
     conversation = sent["conversation_id"]
-    with browser_page(job.settings.gateway.port) as page:
+    with browser_page(job.settings.gateway.port, provoked=422) as page:
         page.goto("/ui/dead-letters")
         page.get_by_role("link", name="unknown agent").click()
         row = page.get_by_role("row").filter(has_text=conversation)
