@@ -39,6 +39,8 @@ MetricName = Literal[
     "signalbox.model_in_flight",
     # Level: calls waiting for a slot; above the bound the operator slows its input.
     "signalbox.model_waiting",
+    # Level, 0 or 1 a subtask: the model failed five times in a row; calls wait, one now and then tries whether it is back.
+    "signalbox.model_breaker_open",
 ]
 
 METRIC_GROUP: Final = "signalbox"

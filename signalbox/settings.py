@@ -43,6 +43,14 @@ class FlinkSettings(_Section):
     python_execution_mode: Literal["auto", "thread", "process"] = "auto"
     """`thread` runs operators inside the TaskManager; `auto` does where Python is there as a shared library."""
     conf: dict[str, str] = Field(default_factory=dict)
+    metrics_ports: str | None = Field(None, pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$")
+    """Where Flink's Prometheus reporter listens: each of its processes takes the first free port of the range. It can only
+    listen on every address of the machine, so nothing turns it on but this."""
+
+    @field_validator("metrics_ports", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
 
 
 class GatewaySettings(_Section):

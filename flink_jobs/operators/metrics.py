@@ -35,6 +35,7 @@ class Metrics:
         self._tell("signalbox.model_failures", runner.failed)
         self._tell("signalbox.model_in_flight", runner.in_flight)
         self._tell("signalbox.model_waiting", runner.waiting)
+        self._tell("signalbox.model_breaker_open", int(runner.is_breaker_open))
 
     def _tell(self, name: str, value: int) -> None:
         change = value - self._told.get(name, 0)

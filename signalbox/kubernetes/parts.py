@@ -53,6 +53,15 @@ def standard_labels(name: str, **more: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "signalbox", **more}
 
 
+def scraped_at(port: int) -> dict[str, str]:
+    """Return the annotations by which Prometheus' usual Kubernetes configuration finds what a pod has to tell."""
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port),
+        "prometheus.io/path": "/metrics",
+    }
+
+
 def settings_map(settings: Settings) -> Manifest:
     """Return the ConfigMap of every setting that all processes share; secrets are files, never in it."""
     environ = environment_of(without_secrets(settings))

@@ -16,6 +16,7 @@ from signalbox.kafka_settings import KafkaSecuritySettings
 from signalbox.local_stack import compose_mongodb
 from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
 from signalbox.local_stack.environment import environment_of
+from signalbox.local_stack.flink_config import METRICS_PORT
 from signalbox.settings import Settings
 
 PLATFORM: Final = "linux/amd64"
@@ -214,6 +215,8 @@ def settings_environment() -> dict[str, str | None]:
     return {
         "SIGNALBOX_HOME": HOME,
         "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": f"kafka:{BROKER_PORT}",
+        # Open in the containers' network alone.
+        "SIGNALBOX_FLINK__METRICS_PORTS": str(METRICS_PORT),
         **{key: f"${{{key}:-{default}}}" for key, default in chosen.items()},
         **_as_it_is(PASSED_ON),
     }

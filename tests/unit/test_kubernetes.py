@@ -103,7 +103,7 @@ def misspelt(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 # Maps whose keys are free: options of Flink and Kafka, labels, data, sizes.
 FREE = {
     *("flinkConfiguration", "logConfiguration", "config", "labels", "matchLabels", "data"),
-    *("requests", "limits", "selector"),
+    *("requests", "limits", "selector", "annotations"),
 }
 
 
