@@ -224,6 +224,22 @@ class SmtpSettings(_Section):
         return _secret(self.password, self.password_file)
 
 
+class MetricsSettings(_Section):
+    """Where agents and the read model answer Prometheus. The gateway has `/metrics` on its own port."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+    """0 is any free one: a file in `<home>/metrics` says which. A fixed one is for a process alone on its address, as in a pod."""
+    advertised_host: str | None = None
+    """The name by which others reach this machine or container, for that file; `host` without."""
+
+    @field_validator("advertised_host", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
 class WebsiteSettings(_Section):
     """Whether the website that a lead names, and the picture whose address a request gives, are read."""
 
@@ -262,6 +278,7 @@ class Settings(BaseSettings):
     folder: FolderSettings = FolderSettings()
     smtp: SmtpSettings = SmtpSettings()
     website: WebsiteSettings = WebsiteSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("fleets", mode="before")
     @classmethod

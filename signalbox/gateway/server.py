@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ import uvicorn
 from agents.log_lines import configure_logging
 from connectors.broker import BrokerError, Producer
 from connectors.kafka import KafkaBroker
+from connectors.prometheus import TargetFile
 from connectors.topic_admin import ensure_topics_of
 from connectors.topic_lag import topic_statuses
 from signalbox.engine import engine_policy
@@ -99,6 +101,23 @@ def serve(settings: Settings) -> None:
     parts = parts_of(settings)
     # The broker's threads hand the interpreter back sooner, or each request waits for them.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    with _announced(settings):
+        _run(parts, settings)
+
+
+@contextmanager
+def _announced(settings: Settings) -> Iterator[None]:
+    """Say where `/metrics` is while it is served, beside the files of the agents."""
+    file = TargetFile(settings, "gateway", {"job": "gateway"}, host=settings.gateway.host)
+    if settings.metrics.enabled:
+        file.write(settings.gateway.port)
+    try:
+        yield
+    finally:
+        file.remove()
+
+
+def _run(parts: Parts, settings: Settings) -> None:
     uvicorn.run(
         create_app(parts),
         host=settings.gateway.host,

@@ -130,6 +130,7 @@ def compose_file() -> dict[str, Any]:
                 "environment": {
                     **settings_environment(),
                     **smtp_environment(),
+                    **metrics_environment("agents"),
                     **_as_it_is(f"WEBSITE__{name}" for name in WEBSITE),
                 },
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
@@ -137,7 +138,11 @@ def compose_file() -> dict[str, Any]:
             },
             "gateway": {
                 **_ours("gateway"),
-                "environment": {**settings_environment(), **gateway_environment()},
+                "environment": {
+                    **settings_environment(),
+                    **gateway_environment(),
+                    **metrics_environment("gateway"),
+                },
                 "ports": [_port("SIGNALBOX_GATEWAY__PORT", defaults.gateway.port)],
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
             },
@@ -254,6 +259,16 @@ def gateway_environment() -> dict[str, str | None]:
         **_as_it_is(
             f"GATEWAY__{name}" for name in ("ACK_SECONDS", "MAX_WAITING", "MAX_REQUESTS_PER_SECOND")
         ),
+    }
+
+
+def metrics_environment(service: str) -> dict[str, str | None]:
+    """Return where a service's processes answer Prometheus: to the containers' network, told in the volume that all share."""
+    return {
+        "SIGNALBOX_METRICS__HOST": "0.0.0.0",
+        "SIGNALBOX_METRICS__PORT": "0",
+        "SIGNALBOX_METRICS__ADVERTISED_HOST": service,
+        **_as_it_is(("METRICS__ENABLED",)),
     }
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from flink_jobs.operators.metrics import Metrics
-from signalbox.metric_names import MetricName
+from signalbox.metric_names import JobMetric
 
 
 class Counter:
@@ -42,7 +42,7 @@ def test_metrics_every_name_is_a_counter_and_none_a_gauge() -> None:
     """A gauge would be asked on Flink's thread, which ends a TaskManager with operators inside; so there are none."""
     _, group, _ = made()
 
-    assert set(group.counters) == {n.removeprefix("signalbox.") for n in get_args(MetricName)}
+    assert set(group.counters) == {n.removeprefix("signalbox.") for n in get_args(JobMetric)}
 
 
 def test_metrics_levels_follow_the_calls_up_and_down() -> None:
