@@ -293,7 +293,8 @@ def test_prometheus_is_led_to_ports_that_answer(objects: list[Any]) -> None:
     """Each pod that says where it is scraped has one container with that port, and our own ones are told to listen there."""
     annotated = []
     for one in objects:
-        pod = one["spec"].get("podTemplate") or one["spec"].get("template") or {}
+        spec = one.get("spec", {})
+        pod = spec.get("podTemplate") or spec.get("template") or {}
         port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")
         if port is None:
             continue
