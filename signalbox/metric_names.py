@@ -286,16 +286,14 @@ METRICS: Final[dict[MetricName, Metric]] = {
         "reason",
     ),
     "signalbox_readmodel_open_conversations": _read_model(
-        "gauge", "conversations without an outcome"
+        "gauge", "conversations with a decision and without an outcome"
     ),
     "process_cpu_seconds_total": _process("counter", "CPU used by the process"),
     "process_resident_memory_bytes": _process("gauge", "memory of the process"),
     "process_start_time_seconds": _process("gauge", "when the process began; a jump is a restart"),
     "flink_jobmanager_numRunningJobs": _flink("jobs that run; two in the local stack"),
     "flink_jobmanager_numRegisteredTaskManagers": _flink("TaskManagers that are there"),
-    "flink_jobmanager_job_uptime": _flink(
-        "ms since the job last began to run; -1 while it does not"
-    ),
+    "flink_jobmanager_job_uptime": _flink("ms since the job last began to run"),
     "flink_jobmanager_job_numRestarts": _flink(
         "restarts since the job was submitted: an exception, or a lost TaskManager"
     ),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -101,23 +100,10 @@ def serve(settings: Settings) -> None:
     parts = parts_of(settings)
     # The broker's threads hand the interpreter back sooner, or each request waits for them.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    with _announced(settings):
-        _run(parts, settings)
-
-
-@contextmanager
-def _announced(settings: Settings) -> Iterator[None]:
-    """Say where `/metrics` is while it is served, beside the files of the agents."""
-    file = TargetFile(settings, "gateway", {"job": "gateway"}, host=settings.gateway.host)
     if settings.metrics.enabled:
+        # It stays when the gateway ends: at this port it is missing then, and nobody else is there.
+        file = TargetFile(settings, "gateway", {"job": "gateway"}, host=settings.gateway.host)
         file.write(settings.gateway.port)
-    try:
-        yield
-    finally:
-        file.remove()
-
-
-def _run(parts: Parts, settings: Settings) -> None:
     uvicorn.run(
         create_app(parts),
         host=settings.gateway.host,

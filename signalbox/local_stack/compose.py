@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from connectors import jars
 from signalbox.kafka_settings import KafkaSecuritySettings
-from signalbox.local_stack import compose_mongodb
+from signalbox.local_stack import compose_mongodb, compose_observability
 from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
 from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.flink_config import METRICS_PORT
@@ -66,6 +66,7 @@ HEADER: Final = """\
 #   docker compose up --build              everything
 #   docker compose --profile ollama up     with an Ollama beside it (SIGNALBOX_MODEL__PROVIDER=ollama)
 #   docker compose --profile mongodb up    with MongoDB and Kafka Connect's MongoDB source: documents become leads
+#   docker compose --profile observability up    with Prometheus and Grafana: http://127.0.0.1:3000 (dashboards/README.md)
 #   docker compose --profile sources up    with our own sources: MongoDB (exactly once), drop folder, due mails
 #
 # Not mongodb's Connect and our MongoDB source on one collection: each lead would come twice.
@@ -167,12 +168,14 @@ def compose_file() -> dict[str, Any]:
                 ],
                 "depends_on": {"jobs": {"condition": "service_started"}},
             },
+            **compose_observability.services(f"signalbox-state:{HOME}"),
             **compose_mongodb.services(_ours("jobs"), kafka_image(), _healthcheck),
         },
         "volumes": {
             "kafka-data": {},
             "signalbox-state": {},
             "ollama-models": {},
+            **compose_observability.VOLUMES,
             **compose_mongodb.VOLUMES,
         },
         "configs": compose_mongodb.configs(f"kafka:{BROKER_PORT}"),

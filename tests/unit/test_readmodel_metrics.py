@@ -120,7 +120,8 @@ def test_what_is_open_is_told_and_asked_of_the_tables_now_and_then(tmp_path: Pat
         assert found[f"signalbox_readmodel_open_dead_letters{{reason={reason}}}"] == count
 
     before = found["signalbox_readmodel_open_conversations{}"]
-    run.send(message("m-y", {"lead": 1}, conversation="c-open-too"))
+    run.send(message("m-y", {"lead": 1}, conversation="c-open-too", target="beta"))
+    run.send(message("m-z", {"lead": 1}, conversation="undecided"))
     caught_up(parts(tmp_path, run.broker), run.broker)
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before
     seconds[0] += LOOK_EVERY_SECONDS

@@ -29,7 +29,10 @@ _OPEN: Final[dict[ReadModelMetric, str]] = {
         "SELECT reason, count(*) FROM dead_letter d WHERE NOT EXISTS "
         "(SELECT 1 FROM mark WHERE place = d.partition || ':' || d.offset) GROUP BY reason"
     ),
-    "signalbox_readmodel_open_conversations": "SELECT count(*) FROM conversation WHERE status IS NULL",
+    # An event that nobody hears has neither a decision nor ever an outcome.
+    "signalbox_readmodel_open_conversations": (
+        "SELECT count(*) FROM conversation WHERE status IS NULL AND decisions > 0"
+    ),
 }
 
 
