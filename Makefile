@@ -78,10 +78,12 @@ bench: setup ## measure everything, beside the engine's own ways, and write docs
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock
 	@PYTHONPATH=. $(BIN)/python -m benchmarks.run $(NAMES)
 
-docs: setup ## write the JSON Schemas of the records, the API documents and the Kubernetes manifests
+docs: setup ## write the JSON Schemas, the API documents, the Kubernetes manifests, the list of metrics and the dashboards
 	@$(BIN)/python -m signalbox.schemas
 	@$(BIN)/python -m signalbox.gateway.documents
 	@$(BIN)/python -m signalbox.kubernetes
+	@$(BIN)/python -m signalbox.metrics_page
+	@$(BIN)/python -m signalbox.dashboards
 
 lock: ## pin every dependency with hashes and without addresses
 	@$(BIN)/uv pip compile pyproject.toml --universal --all-extras --group test --group lint \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -19,6 +19,8 @@ from agents.task import Context, Task
 from agents.workload import Start, Workload
 from connectors.broker import Partition
 from signalbox.contracts.dead_letter import DeadLetterReason
+from signalbox.contracts.envelope import TASK_ESCALATED
+from signalbox.measured import HANDLING_SECONDS, Buckets
 
 KILLED: Final = "the process ended during its last attempt"
 REMOVED: Final = "the agent was removed while this task waited for it"
@@ -29,11 +31,15 @@ ContextFactory = Callable[[Attempt, Serving], Context]
 
 @dataclass(slots=True)
 class Counters:
-    """What a heartbeat says. `handled` counts settled tasks, `failed` those of them that became dead letters."""
+    """What heartbeats and metrics say. `handled` counts settled tasks, `failed` those of them that became dead letters."""
 
     active: int = 0
     handled: int = 0
     failed: int = 0
+    escalated: int = 0
+    attempts: int = 0
+    retries: int = 0
+    handling: Buckets = field(default_factory=lambda: Buckets(HANDLING_SECONDS))
 
 
 class Hands:
@@ -148,6 +154,7 @@ class Hands:
             self._acknowledge(start)
         task = asyncio.get_running_loop().create_task(self._handle(start, self.serving))
         self._running[task] = start.item
+        self.counters.attempts += 1
         self.counters.active = len(self._running)
         task.add_done_callback(self._handled)
 
@@ -170,12 +177,15 @@ class Hands:
         item = start.item
         attempt = Attempt(item.record, item.envelope, start.attempt, self._clock.now_ms())
         result = await self._result(attempt, serving)
+        took_ms = self._clock.now_ms() - attempt.started_ms
+        self.counters.handling.observe(max(0, took_ms) / 1000)
         if not self._work.is_ours(item):
             self._work.leave(item)
             return
         now_ms = self._clock.now_ms()
         end = settle(serving, self._topics, attempt, result, now_ms)
         if isinstance(end, Again):
+            self.counters.retries += 1
             log = self._log_of(attempt)
             log.warning("task.retried", delay_ms=end.delay_ms, detail=end.detail)
             self._work.retry(item, end, now_ms)
@@ -185,6 +195,7 @@ class Hands:
     def _finish(self, item: Item, attempt: Attempt, end: Settled) -> None:
         self.counters.handled += 1
         self.counters.failed += end.is_failure
+        self.counters.escalated += end.event == TASK_ESCALATED
         log = self._log_of(attempt)
         write = log.error if end.is_failure else log.info
         took_ms = self._clock.now_ms() - attempt.started_ms

@@ -25,6 +25,7 @@ from agents.hands import ContextFactory
 from agents.heartbeat import HeartbeatSender
 from agents.intake import Intake
 from agents.ledger import Ledger
+from agents.metrics import families
 from agents.registry_watch import Ears, RegistryWatch
 from agents.runner import Runner
 from agents.serving import AgentTopics, Serving
@@ -33,6 +34,7 @@ from agents.task import Context, Handler
 from connectors.broker import Broker, FencedError, OutgoingRecord, Producer
 from connectors.chat_model import ChatModel
 from connectors.models import chat_model_from
+from connectors.prometheus import Exposition, MetricsServer, TargetFile
 from connectors.smtp import SmtpServer
 from connectors.website import WebsiteReader
 from signalbox.contracts.heartbeat import Heartbeat
@@ -78,6 +80,7 @@ class AgentProcess:
         )
         # Until the control topic was read: who may have to rest does nothing before it knows.
         self._is_paused = True
+        self._missed = 0
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
     async def run(self) -> int:
@@ -160,7 +163,8 @@ class AgentProcess:
         self._heed(runner, control)
         watching = asyncio.create_task(self._follow(runner, control))
         try:
-            await runner.run()
+            with self._metrics_server(runner):
+                await runner.run()
         except FencedError as error:
             self._log.error("agent.fenced", detail=str(error))
             return EXIT_FENCED
@@ -168,6 +172,15 @@ class AgentProcess:
             watching.cancel()
             heartbeats.stop()
         return self._exit_code
+
+    def _metrics_server(self, runner: Runner) -> MetricsServer:
+        name, process = self._name, self._instance
+        labels = {"job": "agents", "agent": name, "process": process}
+        return MetricsServer(
+            Exposition(lambda: families(runner, name, process, lambda: self._missed)),
+            self._settings.metrics,
+            TargetFile(self._settings, f"agent-{name}-{process}", labels),
+        )
 
     def _pause(self, runner: Runner, is_paused: bool) -> None:
         self._is_paused = is_paused
@@ -267,6 +280,7 @@ class AgentProcess:
                     record.topic, key=record.key, value=record.value, headers=record.headers
                 )
             except SignalboxError as error:
+                self._missed += 1
                 self._log.warning("record.missed", topic=record.topic, detail=str(error))
 
         return self._aside.submit(send)

@@ -19,6 +19,7 @@ from agents.ledger import Entry, Ledger
 from agents.serving import AgentTopics, Serving
 from agents.working_off import WorkingOff
 from agents.workload import Batch, Workload
+from agents.written import Written
 from connectors.broker import BrokerError, Membership, Partition, RebalancedError
 from signalbox.errors import SignalboxError
 
@@ -67,6 +68,7 @@ class Runner:
         self._alarms = Alarms(clock, self._wake.set)
         self._is_membership_doubted = False
         self._refused_commits = 0
+        self.written = Written()
         self._ends_when_empty = ends_when_empty
         self._working_off = WorkingOff(intake, clock, self._wake.set, self._log)
         self._working_off.begin(serving.retired)
@@ -80,6 +82,11 @@ class Runner:
     def counters(self) -> Counters:
         """What was done so far."""
         return self._hands.counters
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks were taken from the topic and wait for a free hand, or for their next attempt."""
+        return self._work.waiting
 
     def stop(self, patience_ms: int | None = DRAIN_MS) -> None:
         """Drain: start nothing more, finish what runs, commit, return.
@@ -252,6 +259,7 @@ class Runner:
             commit.result()
         except RebalancedError as error:
             self._refused_commits += 1
+            self.written.failures["rebalanced"] += 1
             if self._refused_commits > MAX_REFUSED_COMMITS:
                 msg = f"{self._refused_commits} commits in a row were refused; the membership is lost: {error}"
                 raise BrokerError(msg) from error
@@ -262,11 +270,13 @@ class Runner:
             return
         except BrokerError as error:
             self._log.warning("commit.unknown", detail=str(error))
+            self.written.failures["broker"] += 1
             if not await self._was_committed(batch):
                 return
         self._is_membership_doubted = False
         self._refused_commits = 0
         self._work.committed(batch)
+        self.written.add(batch)
         for start in batch.starts:
             if not self._is_stopping:
                 self._hands.run(start)

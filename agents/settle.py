@@ -43,6 +43,8 @@ class Settled:
     is_failure: bool
     event: str
     detail: str = ""
+    reason: DeadLetterReason | None = None
+    """Of its dead letter, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def give_up(
         attempts=attempt.number,
     )
     records = (_to_dead_letters(topics, attempt.record, letter), _to_messages(topics, failed))
-    return Settled(records, True, "task.failed", f"{reason}: {detail}")
+    return Settled(records, True, "task.failed", f"{reason}: {detail}", reason)
 
 
 def refuse(
@@ -147,7 +149,11 @@ def refuse(
     """Return the dead letter of a record that is no task at all; there is nobody to tell."""
     letter = _dead_letter(record, reason, _cut(detail), now_ms)
     return Settled(
-        (_to_dead_letters(topics, record, letter),), True, "record.refused", f"{reason}: {detail}"
+        (_to_dead_letters(topics, record, letter),),
+        True,
+        "record.refused",
+        f"{reason}: {detail}",
+        reason,
     )
 
 

@@ -16,6 +16,7 @@ from agents.offsets import PartitionProgress
 from agents.serving import AgentTopics
 from agents.settle import Again, Settled, read_task, refuse
 from connectors.broker import CommittedOffset, ConsumedRecord, OutgoingRecord, Partition
+from signalbox.contracts.dead_letter import DeadLetterReason
 
 MAX_SETTLED_PER_COMMIT: Final = 500
 """A transaction stays far below its timeout, however many handlers finished while the last one ran."""
@@ -33,7 +34,7 @@ class Start:
 class Batch:
     """What the next transaction carries, and the starts that may run once it is committed.
 
-    `settled` and `acknowledged` are how many of each it carries, from the front.
+    `settled` and `acknowledged` are how many of each it carries, from the front; `dead_letters` are the reasons of those among them.
     """
 
     records: tuple[OutgoingRecord, ...]
@@ -41,6 +42,7 @@ class Batch:
     settled: int
     starts: tuple[Start, ...]
     acknowledged: int = 0
+    dead_letters: tuple[DeadLetterReason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ class Workload:
             len(chosen),
             tuple(self._noting),
             len(said),
+            tuple(settled.reason for _, _, settled in chosen if settled.reason is not None),
         )
 
     def committed(self, batch: Batch) -> None:

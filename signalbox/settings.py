@@ -43,6 +43,14 @@ class FlinkSettings(_Section):
     python_execution_mode: Literal["auto", "thread", "process"] = "auto"
     """`thread` runs operators inside the TaskManager; `auto` does where Python is there as a shared library."""
     conf: dict[str, str] = Field(default_factory=dict)
+    metrics_ports: str | None = Field(None, pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$")
+    """Where Flink's Prometheus reporter listens: each of its processes takes the first free port of the range. It can only
+    listen on every address of the machine, so nothing turns it on but this."""
+
+    @field_validator("metrics_ports", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
 
 
 class GatewaySettings(_Section):
@@ -218,6 +226,22 @@ class SmtpSettings(_Section):
         return _secret(self.password, self.password_file)
 
 
+class MetricsSettings(_Section):
+    """Where agents and the read model answer Prometheus. The gateway has `/metrics` on its own port."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+    """0 is any free one: a file in `<home>/metrics` says which. A fixed one is for a process alone on its address, as in a pod."""
+    advertised_host: str | None = None
+    """The name by which others reach this machine or container, for that file; `host` without."""
+
+    @field_validator("advertised_host", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
 class WebsiteSettings(_Section):
     """Whether the website that a lead names, and the picture whose address a request gives, are read."""
 
@@ -256,6 +280,7 @@ class Settings(BaseSettings):
     folder: FolderSettings = FolderSettings()
     smtp: SmtpSettings = SmtpSettings()
     website: WebsiteSettings = WebsiteSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("fleets", mode="before")
     @classmethod

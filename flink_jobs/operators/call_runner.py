@@ -65,6 +65,11 @@ class CallRunner:
         """How many calls wait for a slot, their time or the breaker."""
         return len(self._queue)
 
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether calls wait because the model failed too often; also while one call tries whether it is back."""
+        return self._breaker.open_until_ms > 0
+
     def submit(self, call: Call) -> None:
         """Let `call` run as soon as it may."""
         self._waiting.add(call)

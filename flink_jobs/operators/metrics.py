@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from flink_jobs.operators.model_calls import ModelCalls
-from signalbox.metric_names import METRIC_GROUP, MetricName
+from signalbox.metric_names import METRIC_GROUP, JobMetric
 
 
 class Metrics:
@@ -20,11 +20,11 @@ class Metrics:
         self._calls = calls
         self._counters = {
             name: ours.counter(name.removeprefix(f"{METRIC_GROUP}."))
-            for name in get_args(MetricName)
+            for name in get_args(JobMetric)
         }
-        self._told: dict[str, int] = {}
+        self._told: dict[JobMetric, int] = {}
 
-    def count(self, name: str) -> None:
+    def count(self, name: JobMetric) -> None:
         """Add one to a counter."""
         self._counters[name].inc()
 
@@ -35,8 +35,9 @@ class Metrics:
         self._tell("signalbox.model_failures", runner.failed)
         self._tell("signalbox.model_in_flight", runner.in_flight)
         self._tell("signalbox.model_waiting", runner.waiting)
+        self._tell("signalbox.model_breaker_open", int(runner.is_breaker_open))
 
-    def _tell(self, name: str, value: int) -> None:
+    def _tell(self, name: JobMetric, value: int) -> None:
         change = value - self._told.get(name, 0)
         if change:
             self._told[name] = value

@@ -21,6 +21,7 @@ from flink_jobs.operators.tick_reducer import TickReducer
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.envelope import Envelope
 from signalbox.errors import RetryableError
+from signalbox.metric_names import JobMetric
 from signalbox.routing import commands as c
 from signalbox.routing import ticks as t
 from signalbox.routing.rules import Rulebook
@@ -64,7 +65,7 @@ class Router:
         calls: Calls,
         reducer: TickReducer,
         *,
-        count: Callable[[str], None],
+        count: Callable[[JobMetric], None],
         state_ttl_ms: int,
     ) -> None:
         self._store = store

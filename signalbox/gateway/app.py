@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from connectors.prometheus import Exposition
 from signalbox import __version__
 from signalbox.errors import SignalboxError
 from signalbox.gateway import (
@@ -23,6 +24,7 @@ from signalbox.gateway import (
     decisions,
     events,
     health,
+    metrics,
     openapi,
     registering,
     reviews,
@@ -66,6 +68,7 @@ def create_app(parts: Parts) -> FastAPI:
         reviews,
         dead_letters,
         health,
+        metrics,
     ):
         app.include_router(each.router)
     add_pages(app, parts)
@@ -74,6 +77,9 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
     app.add_middleware(Guard, access=parts.access, rate=parts.rate)
+    app.state.requests = metrics.Requests()
+    app.state.exposition = Exposition(lambda: metrics.families(app.state.requests, parts.publisher))
+    app.add_middleware(metrics.Measure, into=app.state.requests)
     return app
 
 

@@ -70,6 +70,8 @@ class Publisher:
         self._to_await: SimpleQueue[_Batch | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._trouble: str | None = _FIRST
+        self.published = 0
+        self.failed = 0
         self._threads: list[threading.Thread] = []
 
     @property
@@ -110,8 +112,10 @@ class Publisher:
             TooManyRequestsError: too many wait already.
         """
         if (trouble := self.trouble) is not None:
+            self.failed += 1
             raise _away(trouble)
         if self._count >= self._max_waiting:
+            self.failed += 1
             msg = f"{self._count} messages wait for the broker"
             raise TooManyRequestsError(msg, "send slower", retry_after_seconds=1)
         done: asyncio.Future[None] = self._loop.create_future()
@@ -133,6 +137,9 @@ class Publisher:
 
     def _ended(self, batch: _Batch, errors: Sequence[SignalboxError | None]) -> None:
         self._count -= len(batch.waiting)
+        failed = sum(error is not None for error in errors)
+        self.failed += failed
+        self.published += len(errors) - failed
         for done, error in zip(batch.waiting, errors, strict=True):
             if done.done():  # its client went away
                 continue

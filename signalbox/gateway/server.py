@@ -16,6 +16,7 @@ import uvicorn
 from agents.log_lines import configure_logging
 from connectors.broker import BrokerError, Producer
 from connectors.kafka import KafkaBroker
+from connectors.prometheus import TargetFile
 from connectors.topic_admin import ensure_topics_of
 from connectors.topic_lag import topic_statuses
 from signalbox.engine import engine_policy
@@ -101,6 +102,10 @@ def serve(settings: Settings) -> None:
     parts = parts_of(settings)
     # The broker's threads hand the interpreter back sooner, or each request waits for them.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    if settings.metrics.enabled:
+        # It stays when the gateway ends: at this port it is missing then, and nobody else is there.
+        file = TargetFile(settings, "gateway", {"job": "gateway"}, host=settings.gateway.host)
+        file.write(settings.gateway.port)
     uvicorn.run(
         create_app(parts),
         host=settings.gateway.host,

@@ -65,12 +65,13 @@ def _agent(agent: str, image: str, is_mailing: bool, settings: Settings) -> Mani
     ]
     pod = parts.pod(access.AGENTS, image, command)
     labels = standard_labels(name, **{"app.kubernetes.io/component": "agent"})
-    pod["metadata"] = {"labels": labels}
+    pod["metadata"] = {"labels": labels, "annotations": parts.scraped_at(parts.METRICS_PORT)}
     container = pod["spec"]["containers"][0]
     index = "metadata.labels['apps.kubernetes.io/pod-index']"
     container["env"].insert(
         0, {"name": "POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": index}}}
     )
+    parts.answer_prometheus(container)
     if is_mailing and settings.smtp.host is not None:
         # Mails for a later day lie in this pod's own outbox.
         run = ["signalbox", "outbox", "run"]

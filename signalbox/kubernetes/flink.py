@@ -84,9 +84,11 @@ def _options(name: str, settings: Settings) -> dict[str, str]:
     address = ClusterAddress(
         rest_port=0, rpc_port=0, state_folder=f"{STATE_FOLDER}/{name}", python=PYTHON
     )
+    flink = settings.flink.model_copy(update={"metrics_ports": str(flink_config.METRICS_PORT)})
+    measured = settings.model_copy(update={"flink": flink})
     ours = {
         key: value
-        for key, value in cluster_options(settings, address).items()
+        for key, value in cluster_options(measured, address).items()
         if not key.startswith(_NOT_OURS)
     }
     return {
@@ -114,13 +116,17 @@ def _pod() -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "pod-template"},
+        "metadata": {
+            "name": "pod-template",
+            "annotations": parts.scraped_at(flink_config.METRICS_PORT),
+        },
         "spec": {
             "securityContext": parts.pod_security(),
             "containers": [
                 {
                     "name": "flink-main-container",
                     "securityContext": parts.container_security(),
+                    "ports": [{"name": "metrics", "containerPort": flink_config.METRICS_PORT}],
                     **parts.environment(access.JOBS),
                     "volumeMounts": [
                         *parts.secret_mounts(),

@@ -25,7 +25,9 @@ def workloads(settings: Settings, image: str) -> list[Manifest]:
 
 def _deployment(settings: Settings, image: str) -> Manifest:
     pod = parts.pod(access.GATEWAY, image, ["python", "-m", "signalbox.gateway"])
-    pod["metadata"] = {"labels": standard_labels(NAME)}
+    # The read model's; the gateway's own `/metrics` wants a key with the scope `read`, which an annotation cannot give.
+    annotations = parts.scraped_at(parts.METRICS_PORT)
+    pod["metadata"] = {"labels": standard_labels(NAME), "annotations": annotations}
     main = pod["spec"]["containers"][0]
     port = settings.gateway.port
     main["ports"] = [{"name": "http", "containerPort": port}]
@@ -35,6 +37,7 @@ def _deployment(settings: Settings, image: str) -> Manifest:
     read_model = parts.container(
         "read-model", access.GATEWAY, image, ["python", "-m", "signalbox.gateway.readmodel"]
     )
+    parts.answer_prometheus(read_model)
     pod["spec"]["containers"].append(read_model)
     for container in pod["spec"]["containers"]:
         container["env"] += _own_settings(settings)

@@ -37,8 +37,10 @@ _NOT_SHARED: Final = (
     "SIGNALBOX_MONGODB__URI_FILE",
     "SIGNALBOX_SMTP__PASSWORD_FILE",
 )
-_OWN: Final = ("SIGNALBOX_KAFKA__SECURITY__", "SIGNALBOX_GATEWAY__")
-"""Each user's, and the gateway's alone."""
+_OWN: Final = ("SIGNALBOX_KAFKA__SECURITY__", "SIGNALBOX_GATEWAY__", "SIGNALBOX_METRICS__")
+"""Each user's, the gateway's alone, and fixed by the manifests."""
+METRICS_PORT: Final = 9250
+"""Where a container answers `/metrics`: one process has the pod's address to itself."""
 DRAIN_SECONDS: Final = 30
 """A process finishes what it has before it ends."""
 
@@ -51,6 +53,24 @@ def metadata(name: str, **labels: str) -> Manifest:
 def standard_labels(name: str, **more: str) -> dict[str, str]:
     """Return the labels by which an object is found."""
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "signalbox", **more}
+
+
+def scraped_at(port: int) -> dict[str, str]:
+    """Return the annotations by which Prometheus' usual Kubernetes configuration finds what a pod has to tell."""
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port),
+        "prometheus.io/path": "/metrics",
+    }
+
+
+def answer_prometheus(container: Manifest) -> None:
+    """Let a container's process answer on the pod's address; `scraped_at` tells Prometheus of it."""
+    container["env"] += [
+        {"name": "SIGNALBOX_METRICS__HOST", "value": "0.0.0.0"},
+        {"name": "SIGNALBOX_METRICS__PORT", "value": str(METRICS_PORT)},
+    ]
+    container.setdefault("ports", []).append({"name": "metrics", "containerPort": METRICS_PORT})
 
 
 def settings_map(settings: Settings) -> Manifest:

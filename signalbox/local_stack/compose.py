@@ -13,9 +13,10 @@ from ruamel.yaml import YAML
 
 from connectors import jars
 from signalbox.kafka_settings import KafkaSecuritySettings
-from signalbox.local_stack import compose_mongodb
+from signalbox.local_stack import compose_mongodb, compose_observability
 from signalbox.local_stack.broker import BROKER_PROPERTIES, NODE_ID
 from signalbox.local_stack.environment import environment_of
+from signalbox.local_stack.flink_config import METRICS_PORT
 from signalbox.settings import Settings
 
 PLATFORM: Final = "linux/amd64"
@@ -65,6 +66,7 @@ HEADER: Final = """\
 #   docker compose up --build              everything
 #   docker compose --profile ollama up     with an Ollama beside it (SIGNALBOX_MODEL__PROVIDER=ollama)
 #   docker compose --profile mongodb up    with MongoDB and Kafka Connect's MongoDB source: documents become leads
+#   docker compose --profile observability up    with Prometheus and Grafana: http://127.0.0.1:3000 (dashboards/README.md)
 #   docker compose --profile sources up    with our own sources: MongoDB (exactly once), drop folder, due mails
 #
 # Not mongodb's Connect and our MongoDB source on one collection: each lead would come twice.
@@ -129,6 +131,7 @@ def compose_file() -> dict[str, Any]:
                 "environment": {
                     **settings_environment(),
                     **smtp_environment(),
+                    **metrics_environment("agents"),
                     **_as_it_is(f"WEBSITE__{name}" for name in WEBSITE),
                 },
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
@@ -136,7 +139,11 @@ def compose_file() -> dict[str, Any]:
             },
             "gateway": {
                 **_ours("gateway"),
-                "environment": {**settings_environment(), **gateway_environment()},
+                "environment": {
+                    **settings_environment(),
+                    **gateway_environment(),
+                    **metrics_environment("gateway"),
+                },
                 "ports": [_port("SIGNALBOX_GATEWAY__PORT", defaults.gateway.port)],
                 "depends_on": {"kafka": {"condition": "service_healthy"}},
             },
@@ -161,12 +168,14 @@ def compose_file() -> dict[str, Any]:
                 ],
                 "depends_on": {"jobs": {"condition": "service_started"}},
             },
+            **compose_observability.services(f"signalbox-state:{HOME}"),
             **compose_mongodb.services(_ours("jobs"), kafka_image(), _healthcheck),
         },
         "volumes": {
             "kafka-data": {},
             "signalbox-state": {},
             "ollama-models": {},
+            **compose_observability.VOLUMES,
             **compose_mongodb.VOLUMES,
         },
         "configs": compose_mongodb.configs(f"kafka:{BROKER_PORT}"),
@@ -214,6 +223,8 @@ def settings_environment() -> dict[str, str | None]:
     return {
         "SIGNALBOX_HOME": HOME,
         "SIGNALBOX_KAFKA__BOOTSTRAP_SERVERS": f"kafka:{BROKER_PORT}",
+        # Open in the containers' network alone.
+        "SIGNALBOX_FLINK__METRICS_PORTS": str(METRICS_PORT),
         **{key: f"${{{key}:-{default}}}" for key, default in chosen.items()},
         **_as_it_is(PASSED_ON),
     }
@@ -252,6 +263,16 @@ def gateway_environment() -> dict[str, str | None]:
         **_as_it_is(
             f"GATEWAY__{name}" for name in ("ACK_SECONDS", "MAX_WAITING", "MAX_REQUESTS_PER_SECOND")
         ),
+    }
+
+
+def metrics_environment(service: str) -> dict[str, str | None]:
+    """Return where a service's processes answer Prometheus: to the containers' network, told in the volume that all share."""
+    return {
+        "SIGNALBOX_METRICS__HOST": "0.0.0.0",
+        "SIGNALBOX_METRICS__PORT": "0",
+        "SIGNALBOX_METRICS__ADVERTISED_HOST": service,
+        **_as_it_is(("METRICS__ENABLED",)),
     }
 
 

@@ -32,6 +32,9 @@ TASKMANAGER_MEMORY_MB: Final[dict[str, int]] = {
 }
 """All parts are given, because a TaskManager that is started without Flink's shell scripts derives none."""
 
+METRICS_PORT: Final = 9249
+"""Where a Flink process in a container of its own answers `/metrics`; the reporter's own default."""
+
 MIN_TASK_SLOTS: Final = 6
 """Two jobs at parallelism 1 leave four slots for questions asked in SQL."""
 
@@ -54,6 +57,7 @@ def cluster_options(settings: Settings, address: ClusterAddress) -> dict[str, st
     options = {
         **_network(address),
         **_jobs(settings, address),
+        **_metrics(settings),
         **{key: f"{size}m" for key, size in TASKMANAGER_MEMORY_MB.items()},
         "jobmanager.memory.heap.size": f"{JOBMANAGER_HEAP_MB}m",
         "jobmanager.memory.jvm-metaspace.size": f"{JOBMANAGER_METASPACE_MB}m",
@@ -116,6 +120,19 @@ def _jobs(settings: Settings, address: ClusterAddress) -> dict[str, str]:
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
         "restart-strategy.exponential-delay.max-backoff": "15 s",
         "restart-strategy.exponential-delay.reset-backoff-threshold": "2 min",
+    }
+
+
+def _metrics(settings: Settings) -> dict[str, str]:
+    """Return the options of the Prometheus reporter, whose plugin the wheel carries; none where no port is set."""
+    if settings.flink.metrics_ports is None:
+        return {}
+    reporter = "metrics.reporter.prom"
+    return {
+        f"{reporter}.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
+        f"{reporter}.port": settings.flink.metrics_ports,
+        # New with each restart of a task, so each would begin new series.
+        f"{reporter}.scope.variables.excludes": "task_attempt_id;task_attempt_num",
     }
 
 

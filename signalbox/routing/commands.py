@@ -11,6 +11,7 @@ from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.review import Review
+from signalbox.metric_names import JobMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Recall:
 class Count:
     """Add one to the metric `name` (see metric_names.py)."""
 
-    name: str
+    name: JobMetric
 
 
 Command = (

@@ -109,21 +109,68 @@ def test_compose_ports_are_open_on_loopback_only(file: Any) -> None:
     """No service can be reached from another machine."""
     ports = [port for service in file["services"].values() for port in service.get("ports", ())]
 
-    assert len(ports) == 5
+    assert len(ports) == 7
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_compose_profiles_start_only_when_asked(file: Any) -> None:
-    """Ollama, MongoDB with Connect, and our sources are profiles; everything else starts by default."""
+    """Ollama, MongoDB with Connect, our sources, Prometheus and Grafana are profiles; everything else starts by default."""
     profiles = {name: service.get("profiles", []) for name, service in file["services"].items()}
     asked = {name: profile for name, profile in profiles.items() if profile}
 
     assert asked == {
         "ollama": ["ollama"],
         "sources": ["sources"],
+        **{name: ["observability"] for name in ("prometheus", "grafana")},
         **{name: ["mongodb"] for name in ("mongodb", "connect-plugins", "connect")},
     }
     assert profiles.keys() - asked.keys() == {"kafka", *OURS} - {"sources"}
+
+
+def test_compose_prometheus_finds_everybody(file: Any) -> None:
+    """It has the volume in which our processes say where they are, and every file of its configuration is there."""
+    mounts = {
+        mount.split(":")[1]: mount.split(":")[0]
+        for mount in file["services"]["prometheus"]["volumes"]
+    }
+    config = YAML(typ="safe", pure=True).load(
+        (ROOT / mounts["/etc/prometheus/prometheus.yml"]).read_text("utf-8")
+    )
+    ours, flink = config["scrape_configs"]
+    (pattern,) = ours["file_sd_configs"][0]["files"]
+    (found,) = flink["dns_sd_configs"]
+
+    assert pattern == "/signalbox/metrics/*.json"
+    for service in ("agents", "gateway"):
+        environment = file["services"][service]["environment"]
+        assert (
+            f"{mounts['/signalbox']}:{environment['SIGNALBOX_HOME']}"
+            in file["services"][service]["volumes"]
+        )
+        assert environment["SIGNALBOX_METRICS__ADVERTISED_HOST"] == service
+        assert environment["SIGNALBOX_METRICS__HOST"] == "0.0.0.0"
+    for service in found["names"]:
+        environment = file["services"][service]["environment"]
+        assert environment["SIGNALBOX_FLINK__METRICS_PORTS"] == str(found["port"])
+    assert f"/etc/prometheus/{config['rule_files'][0]}" in mounts
+
+
+def test_compose_grafana_finds_datasource_and_dashboards(file: Any) -> None:
+    """Each folder that is mounted is in the repository, and the provider looks where the dashboards are."""
+    mounts = {
+        mount.split(":")[1]: mount.split(":")[0]
+        for mount in file["services"]["grafana"]["volumes"]
+        if mount.startswith("./")
+    }
+    provisioning = ROOT / mounts["/etc/grafana/provisioning"]
+    (provider,) = YAML(typ="safe", pure=True).load(
+        (provisioning / "dashboards" / "signalbox.yml").read_text("utf-8")
+    )["providers"]
+    home = file["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+
+    boards = ROOT / mounts[provider["options"]["path"]]
+    assert len(list(boards.glob("*.json"))) == 3
+    assert (boards / Path(home).name).is_file()
 
 
 def test_compose_secrets_of_sources_stay_with_those_who_need_them(file: Any) -> None:

@@ -526,6 +526,7 @@ ROUTES: list[tuple[str, str, frozenset[str]]] = [
     ("GET", "/decisions/m-1", frozenset({"read"})),
     ("GET", "/agents", frozenset({"read"})),
     ("GET", "/agents/ann/status", frozenset({"read"})),
+    ("GET", "/metrics", frozenset({"read"})),
     ("POST", "/agents/ann/register", frozenset({"define"})),
     ("GET", "/reviews", frozenset({"read"})),
     ("POST", "/reviews/m-1", frozenset({"decide"})),

@@ -103,7 +103,7 @@ def misspelt(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 # Maps whose keys are free: options of Flink and Kafka, labels, data, sizes.
 FREE = {
     *("flinkConfiguration", "logConfiguration", "config", "labels", "matchLabels", "data"),
-    *("requests", "limits", "selector"),
+    *("requests", "limits", "selector", "annotations"),
 }
 
 
@@ -280,11 +280,38 @@ def test_the_gateway_lets_nobody_in_without_a_key(objects: list[Any]) -> None:
     assert str(Path(variables["SIGNALBOX_GATEWAY__KEYS_FILE"]).parent) in mounts(main)
     assert variables["SIGNALBOX_KAFKA__SECURITY__USERNAME"] == access.GATEWAY
     assert mounts(main) == mounts(read_model)
-    assert main["env"] == read_model["env"]
+    assert main["env"] == [
+        one for one in read_model["env"] if not one["name"].startswith("SIGNALBOX_METRICS__")
+    ]
     assert main["readinessProbe"]["httpGet"]["path"] == "/health"
     assert (
         service["spec"]["selector"].items() <= one["spec"]["template"]["metadata"]["labels"].items()
     )
+
+
+def test_prometheus_is_led_to_ports_that_answer(objects: list[Any]) -> None:
+    """Each pod that says where it is scraped has one container with that port, and our own ones are told to listen there."""
+    annotated = []
+    for one in objects:
+        spec = one.get("spec", {})
+        pod = spec.get("podTemplate") or spec.get("template") or {}
+        port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")
+        if port is None:
+            continue
+        annotated.append(one["kind"])
+        (container,) = [
+            each
+            for each in pod["spec"]["containers"]
+            if {"name": "metrics", "containerPort": int(port)} in each.get("ports", ())
+        ]
+        if one["kind"] == "FlinkDeployment":
+            assert one["spec"]["flinkConfiguration"]["metrics.reporter.prom.port"] == port
+        else:
+            variables = {each["name"]: each.get("value") for each in container["env"]}
+            assert variables["SIGNALBOX_METRICS__PORT"] == port
+            assert variables["SIGNALBOX_METRICS__HOST"] == "0.0.0.0"
+
+    assert set(annotated) == {"FlinkDeployment", "StatefulSet", "Deployment"}
 
 
 def mounts(container: dict[str, Any]) -> set[str]:

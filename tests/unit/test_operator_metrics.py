@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from flink_jobs.operators.metrics import Metrics
-from signalbox.metric_names import MetricName
+from signalbox.metric_names import JobMetric
 
 
 class Counter:
@@ -34,7 +34,7 @@ class Group:
 
 def made() -> tuple[Metrics, Group, Any]:
     group = Group()
-    runner = SimpleNamespace(started=0, failed=0, in_flight=0, waiting=0)
+    runner = SimpleNamespace(started=0, failed=0, in_flight=0, waiting=0, is_breaker_open=False)
     return Metrics(group, SimpleNamespace(runner=runner)), group, runner  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def test_metrics_every_name_is_a_counter_and_none_a_gauge() -> None:
     """A gauge would be asked on Flink's thread, which ends a TaskManager with operators inside; so there are none."""
     _, group, _ = made()
 
-    assert set(group.counters) == {n.removeprefix("signalbox.") for n in get_args(MetricName)}
+    assert set(group.counters) == {n.removeprefix("signalbox.") for n in get_args(JobMetric)}
 
 
 def test_metrics_levels_follow_the_calls_up_and_down() -> None:
@@ -53,6 +53,15 @@ def test_metrics_levels_follow_the_calls_up_and_down() -> None:
         metrics.update()
         shown = (group.counters["model_in_flight"].value, group.counters["model_waiting"].value)
         assert shown == (in_flight, waiting)
+
+
+def test_metrics_breaker_is_one_while_open_and_zero_again() -> None:
+    """An alert looks at the level: it goes back when the model answers."""
+    metrics, group, runner = made()
+    for is_open, shown in ((True, 1), (True, 1), (False, 0)):
+        runner.is_breaker_open = is_open
+        metrics.update()
+        assert group.counters["model_breaker_open"].value == shown
 
 
 def test_metrics_counts_of_the_calls_are_told_once() -> None:

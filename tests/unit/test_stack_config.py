@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,27 @@ def test_cluster_conf_of_the_settings_wins() -> None:
     options = cluster_options(settings, ADDRESS)
 
     assert (options["heartbeat.timeout"], options["x.y"]) == ("7 s", "z")
+
+
+def test_cluster_tells_prometheus_nothing_unless_a_port_is_set() -> None:
+    """The reporter listens on every address of the machine, so a default stack has none; a port range turns it on."""
+    silent = cluster_options(Settings(_env_file=None), ADDRESS)
+    told = cluster_options(Settings(flink={"metrics_ports": "9249-9251"}), ADDRESS)
+
+    assert not [key for key in silent if key.startswith("metrics.")]
+    assert told["metrics.reporter.prom.port"] == "9249-9251"
+    assert told["metrics.reporter.prom.factory.class"].endswith(".PrometheusReporterFactory")
+
+
+def test_cluster_reporter_is_a_plugin_that_the_wheel_carries() -> None:
+    """The factory's class is in the jar of the plugins folder that Flink's processes are given."""
+    jars = list((wheel_folder() / "plugins").glob("metrics-prometheus/*.jar"))
+    factory = cluster_options(Settings(flink={"metrics_ports": "9249"}), ADDRESS)[
+        "metrics.reporter.prom.factory.class"
+    ]
+
+    names = {name for jar in jars for name in zipfile.ZipFile(jar).namelist()}
+    assert f"{factory.replace('.', '/')}.class" in names
 
 
 def test_cluster_slots_hold_two_jobs_at_any_parallelism() -> None:

@@ -9,9 +9,14 @@ from functools import partial
 
 from agents.log_lines import configure_logging
 from connectors.kafka import KafkaBroker
+from connectors.prometheus import Exposition, MetricsServer, TargetFile
+from signalbox.engine import engine_policy
+from signalbox.gateway.definitions import Definitions
 from signalbox.gateway.reach import require_answer
 from signalbox.gateway.readmodel.follower import Follower
+from signalbox.gateway.readmodel.metrics import Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.queries import ReadModel
 from signalbox.settings import Settings
 
 
@@ -22,14 +27,25 @@ def main() -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    Follower(
+    place = ReadModelPlace.of(settings)
+    definitions = Definitions(ReadModel(place), engine_policy(settings))
+    measured = Measurements(
+        place,
+        settings.kafka.topic_prefix,
+        active=lambda: definitions.view().state.active.agents,
+    )
+    follower = Follower(
         KafkaBroker.of(settings.kafka),
         settings.kafka.topic_prefix,
-        ReadModelPlace.of(settings),
+        place,
         is_stopped=stopping.is_set,
         sleep=stopping.wait,
         probe=partial(require_answer, settings.kafka),
-    ).run()
+        measured=measured,
+    )
+    file = TargetFile(settings, "readmodel", {"job": "readmodel"})
+    with MetricsServer(Exposition(measured.families), settings.metrics, file):
+        follower.run()
     return 0
 
 

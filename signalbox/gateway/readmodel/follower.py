@@ -11,6 +11,7 @@ import structlog
 
 from connectors.broker import Broker, BrokerError, LogReader, Partition
 from signalbox.cli.facts import CONVERSATION_TOPICS
+from signalbox.gateway.readmodel.metrics import Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.store import Store
 from signalbox.topics import (
@@ -32,6 +33,7 @@ FIXED_TOPICS: Final = (
 BATCH: Final = 1000
 _POLL_SECONDS: Final = 0.1
 _LOOK_EVERY_SECONDS: Final = 1.0
+MEASURE_EVERY_SECONDS: Final = 5.0
 _FORGET_EVERY_SECONDS: Final = 3600.0
 _AWAY_SECONDS: Final = 1.0
 _log: Any = structlog.get_logger()
@@ -49,6 +51,7 @@ class Follower:
         now_ms: the clock, ms since 1970.
         sleep: waits so many seconds; ends early when it is time to stop.
         probe: raises BrokerError while the broker does not answer.
+        measured: told what was read.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Follower:
         now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
         sleep: Callable[[float], object] = time.sleep,
         probe: Callable[[], None] = lambda: None,
+        measured: Measurements | None = None,
     ) -> None:
         self._broker = broker
         self._prefix = prefix
@@ -71,6 +75,7 @@ class Follower:
         self._now_ms = now_ms
         self._sleep = sleep
         self._probe = probe
+        self._measured = measured
         self._is_away = False
 
     def run(self) -> None:
@@ -85,6 +90,8 @@ class Follower:
                     self._place.remove_others()
                     self._follow(store, reader)
             except BrokerError as error:
+                if self._measured is not None:
+                    self._measured.is_up = False
                 if not self._is_away:
                     _log.warning("broker.away", detail=str(error))
                 self._is_away = True
@@ -97,9 +104,12 @@ class Follower:
             _log.info("broker.reached")
         self._is_away = False
         look_at = self._now() + _LOOK_EVERY_SECONDS
-        forget_at = self._now()
+        forget_at = measure_at = self._now()
         while not self._is_stopped():
-            store.take(reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH))
+            records = reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH)
+            new = store.take(records)
+            if self._measured is not None:
+                self._measured.take(records, new)
             if self._now() < look_at:
                 continue
             look_at = self._now() + _LOOK_EVERY_SECONDS
@@ -108,6 +118,11 @@ class Follower:
                 return
             if wanted_partitions(store, reader, self._prefix) != assigned:
                 assigned = assign(store, reader, self._prefix)
+            if self._measured is not None and self._now() >= measure_at:
+                measure_at = self._now() + MEASURE_EVERY_SECONDS
+                self._measured.is_up = True
+                ends = reader.end_offsets(assigned)
+                self._measured.look(ends, {one: reader.position(one) for one in ends})
             if self._now() >= forget_at:
                 forget_at = self._now() + _FORGET_EVERY_SECONDS
                 store.forget_old(self._now_ms())

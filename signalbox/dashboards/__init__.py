@@ -1,0 +1,1 @@
+"""Grafana dashboards and Prometheus alerts as data; `python -m signalbox.dashboards` writes `dashboards/`."""
