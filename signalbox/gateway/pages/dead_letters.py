@@ -13,22 +13,13 @@ from signalbox.cli.dead_letters import Entry, Plan, entries_of, replay_of
 from signalbox.contracts.dead_letter import DeadLetterReason
 from signalbox.contracts.record import MAX_ID_CHARS
 from signalbox.gateway.body import model_of
-from signalbox.gateway.dead_letters import (
-    Place,
-    entry_at,
-    letter_json,
-    plan_of_all,
-    plan_of_one,
-    publish_all,
-    publish_mark,
-    row_json,
-    states_of,
-)
+from signalbox.gateway.dead_letters import Place, letter_json, publish_mark, row_json, states_of
 from signalbox.gateway.intake import object_in
 from signalbox.gateway.pages.forms import read_form
 from signalbox.gateway.pages.site import PREFIX, is_part, render
 from signalbox.gateway.paging import Before, next_of, page_of
 from signalbox.gateway.parts import parts_of
+from signalbox.gateway.replays import entry_at, plan_of_all, plan_of_one, publish_all
 from signalbox.gateway.routing import Decider, Reader
 from signalbox.gateway.shapes import Discard, Replay, ReplayAll
 
