@@ -71,8 +71,10 @@ class GatewaySettings(_Section):
     """So many messages may wait for it; more are refused (429)."""
     max_requests_per_second: float = Field(5000.0, gt=0)
     """Of one caller, and as many at once."""
+    flink_url: str | None = None
+    """Flink's REST address, which the live page asks for what the job has in flight; this machine's where it is unset."""
 
-    @field_validator("keys_file", mode="before")
+    @field_validator("keys_file", "flink_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None

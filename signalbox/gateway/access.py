@@ -23,6 +23,8 @@ ALL_SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 CALLER: Final = "signalbox.caller"
 HEADERS: Final = "signalbox.headers"
 """Where the guard leaves the caller and the headers (by lower-case name) of a request in its scope."""
+COOKIE: Final = "signalbox_key"
+"""What a browser sends the key by that somebody signed in with; no script can read it."""
 _FORWARDED: Final = (
     "forwarded",
     "via",
@@ -63,16 +65,30 @@ class Access:
         """
         key = _key_in(headers)
         if key is not None:
-            found = self.keys.find(key)
-            if found is None:
-                msg = "the API key is not known"
-                raise NoKeyError(msg, _HOW)
-            return Caller(found.name, found.scopes, has_key=True)
+            return self.holder(key)
+        kept = cookie_in(headers)
+        # One that is not known any more, or another gateway's, is as none: whoever needs none goes on.
+        if kept is not None and self.keys.find(kept) is not None:
+            # A browser sends it whoever's page asks.
+            refuse_foreign_origin(headers)
+            return self.holder(kept)
         if not self._may_go_without(address, headers):
             msg = "the request has no API key"
             raise NoKeyError(msg, _HOW)
         refuse_foreign_pages(headers)
         return Caller(address, ALL_SCOPES, has_key=False)
+
+    def holder(self, key: str) -> Caller:
+        """Return whose key it is.
+
+        Raises:
+            NoKeyError: nobody's.
+        """
+        found = self.keys.find(key)
+        if found is None:
+            msg = "the API key is not known"
+            raise NoKeyError(msg, _HOW)
+        return Caller(found.name, found.scopes, has_key=True)
 
     def _may_go_without(self, address: str, headers: Mapping[str, str]) -> bool:
         if self.keyless == "anyone":
@@ -120,10 +136,19 @@ def refuse_foreign_pages(headers: Mapping[str, str]) -> None:
     if _is_public(host):
         msg = f"host {host!r:.80} is a public name, and the request has no API key"
         raise ForbiddenError(msg, "call it by its address or localhost, or use a key")
+    refuse_foreign_origin(headers)
+
+
+def refuse_foreign_origin(headers: Mapping[str, str]) -> None:
+    """Refuse what says that it comes from a page of another site.
+
+    Raises:
+        ForbiddenError: it does.
+    """
     origin = headers.get("origin")
-    if origin is not None and _netloc(origin) != host:
-        msg = f"a page of {origin!r:.80} asks, and the request has no API key"
-        raise ForbiddenError(msg, "ask from a page of the gateway, or use a key")
+    if origin is not None and _netloc(origin) != headers.get("host", ""):
+        msg = f"a page of {origin!r:.80} asks, and the request has no API key of its own"
+        raise ForbiddenError(msg, "ask from a page of the gateway, or send a key")
 
 
 @lru_cache(maxsize=1024)
@@ -146,6 +171,15 @@ def _netloc(origin: str) -> str | None:
         return urlsplit(origin).netloc
     except ValueError:
         return None
+
+
+def cookie_in(headers: Mapping[str, str]) -> str | None:
+    """Return the key that a browser keeps since somebody signed in."""
+    for one in headers.get("cookie", "").split(";"):
+        name, _, value = one.strip().partition("=")
+        if name == COOKIE and value:
+            return value
+    return None
 
 
 def _key_in(headers: Mapping[str, str]) -> str | None:

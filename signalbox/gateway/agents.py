@@ -71,6 +71,12 @@ def unknown_agent(name: str) -> NotFoundError:
     return NotFoundError(f"no agent {name!r} is active or was", "/agents lists them")
 
 
+def instances_now(parts: Parts) -> dict[str, tuple[Heartbeat, ...]]:
+    """Return the living processes of each active agent, and of removed ones that still run; in the registry's order."""
+    beats = _living(parts)
+    return {name: _of(name, beats) for name in _names(parts.definitions.view(), beats)}
+
+
 def _names(view: RegistryView, beats: Iterable[Heartbeat]) -> list[str]:
     running = {beat.agent for beat in beats}
     return [*view.state.active.agents, *(name for name in view.state.retired if name in running)]

@@ -30,6 +30,8 @@ from signalbox.gateway import (
     reviews,
 )
 from signalbox.gateway.guard import Guard
+from signalbox.gateway.pages import add_pages
+from signalbox.gateway.pages.site import shown
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.problems import GatewayError, RequestError, problem, problem_of
 
@@ -69,6 +71,7 @@ def create_app(parts: Parts) -> FastAPI:
         metrics,
     ):
         app.include_router(each.router)
+    add_pages(app, parts)
     app.add_route("/asyncapi.json", _asyncapi, include_in_schema=False)
     app.add_exception_handler(SignalboxError, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -91,6 +94,10 @@ async def _asyncapi(request: Request) -> Response:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
+    return shown(_problem_of(error), request.scope)
+
+
+def _problem_of(error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

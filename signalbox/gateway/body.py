@@ -6,7 +6,7 @@ Bodies are parsed by this module and `intake`, never by the framework, which has
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -18,17 +18,24 @@ from signalbox.topics import MAX_ADMITTED_BYTES
 
 M = TypeVar("M", bound=BaseModel)
 BODY_SECONDS: Final = 30.0
+Taken = Literal["json", "yaml", "form"]
+"""What a body may be; where YAML is taken, JSON is too."""
+_TYPES: Final[dict[Taken, tuple[str, ...]]] = {
+    "json": ("application/json",),
+    "yaml": ("application/json", "application/yaml", "application/x-yaml", "text/yaml"),
+    "form": ("application/x-www-form-urlencoded",),
+}
 
 
-async def read_body(request: Request, limit_bytes: int, *, yaml: bool = False) -> bytes:
+async def read_body(request: Request, limit_bytes: int, *, taken: Taken = "json") -> bytes:
     """Return the body.
 
     Raises:
-        MediaTypeError: it is not JSON (nor, with `yaml`, YAML), or is compressed: what it unpacks to nobody knows before.
+        MediaTypeError: it is not what is taken, or is compressed: what it unpacks to nobody knows before.
         TooLargeError: it is longer than `limit_bytes`.
         SlowBodyError: it did not come in time.
     """
-    _refuse_type(request, yaml=yaml)
+    _refuse_type(request, taken)
     length = headers_of(request).get("content-length", "")
     if length.isdecimal() and int(length) > limit_bytes:
         raise too_large(int(length))
@@ -82,18 +89,18 @@ async def _all_of(request: Request, limit_bytes: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _refuse_type(request: Request, *, yaml: bool) -> None:
+def _refuse_type(request: Request, taken: Taken) -> None:
     headers = headers_of(request)
     encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         msg = f"content-encoding {encoding!r:.40} is not taken"
         raise MediaTypeError(msg, "send the body as it is")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+    is_json = kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
+    if kind in _TYPES[taken] or (is_json and taken != "form"):
         return
-    if yaml and kind in {"application/yaml", "application/x-yaml", "text/yaml"}:
-        return
-    # Also why a form on another site cannot send anything: it has no such type.
-    wanted = "application/json or application/yaml" if yaml else "application/json"
+    # Also why a form on another site cannot send anything to the API: it has no such type.
     msg = f"content-type {kind!r:.80} is not taken"
-    raise MediaTypeError(msg, f"send it with `Content-Type: {wanted}`")
+    raise MediaTypeError(msg, f"send it with `Content-Type: {' or '.join(_TYPES[taken][:2])}`")

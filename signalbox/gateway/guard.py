@@ -11,15 +11,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signalbox.gateway.access import CALLER, HEADERS, Access
+from signalbox.gateway.pages.assets import PLACE
+from signalbox.gateway.pages.site import LOGIN, shown
 from signalbox.gateway.problems import GatewayError, TooManyRequestsError, problem_of
 from signalbox.gateway.rate import RateLimit
 
-OPEN_PATHS: Final = frozenset({"/health"})
-"""What a probe asks without a key."""
-_HEADERS: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-)
+OPEN_PATHS: Final = frozenset({"/health", LOGIN})
+"""What is asked without a key: by a probe, and by a person who is about to give one."""
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
+_NOT_GUESSED: Final = (b"x-content-type-options", b"nosniff")
 _log: Any = structlog.get_logger()
 
 
@@ -50,11 +50,18 @@ class Guard:
             nonlocal is_begun
             if message["type"] == "http.response.start":
                 is_begun = True
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                headers = [*message.get("headers", ()), _NOT_GUESSED]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append(_NOT_KEPT)
+                message["headers"] = headers
             await send(message)
 
+        # Decoded once: the framework's mapping looks through all of them for each name.
+        scope[HEADERS] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         try:
-            if scope["path"] not in OPEN_PATHS:
+            if not _is_open(scope["path"]):
                 self._admit(scope)
             await self._app(scope, receive, answer)
         except ClientDisconnect:
@@ -64,16 +71,11 @@ class Guard:
                 raise
             if not isinstance(error, GatewayError):
                 _log.error("request.failed", path=scope["path"], detail=repr(error), exc_info=True)
-            await problem_of(error)(scope, receive, answer)
+            await shown(problem_of(error), scope)(scope, receive, answer)
 
     def _admit(self, scope: Scope) -> None:
         client = scope.get("client")
-        # Decoded once: the framework's mapping looks through all of them for each name.
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        scope[HEADERS] = headers
-        caller = self._access.caller(client[0] if client else "", headers)
+        caller = self._access.caller(client[0] if client else "", scope[HEADERS])
         scope[CALLER] = caller
         wait_seconds = self._rate.wait_of(caller.name, self._now())
         if wait_seconds > 0:
@@ -83,3 +85,7 @@ class Guard:
                 "wait as long as Retry-After says",
                 retry_after_seconds=wait_seconds,
             )
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(f"{PLACE}/")

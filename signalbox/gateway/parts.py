@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -33,6 +33,7 @@ class Parts:
         read_model: what the topics said so far.
         definitions: what the registry says.
         lag_of: agent → how many tasks it has not taken to an end; None where nobody says.
+        engine_levels: what the job says of its model, by metric name; nothing where it does not answer.
         make_task_topic: makes the topic of an agent's tasks, where it is missing.
         now: the clock, in UTC.
         new_id: `prefix` → a fresh id.
@@ -46,6 +47,7 @@ class Parts:
     read_model: ReadModel
     definitions: Definitions
     lag_of: Callable[[str], int | None]
+    engine_levels: Callable[[], Mapping[str, int]]
     make_task_topic: Callable[[str], object]
     now: Callable[[], datetime]
     new_id: Callable[[str], str]

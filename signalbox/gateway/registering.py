@@ -51,7 +51,7 @@ async def register_agent(
 ) -> Response:
     """Make a definition (YAML, or JSON) active: a new agent, or another version of one. Its topic is made first."""
     parts = parts_of(request)
-    body = await read_body(request, MAX_FILE_BYTES, yaml=True)
+    body = await read_body(request, MAX_FILE_BYTES, taken="yaml")
     is_json = "yaml" not in request.headers.get("content-type", "").lower()
     return answer(
         await asyncio.to_thread(

@@ -24,6 +24,7 @@ from signalbox.errors import ConfigurationError
 from signalbox.gateway.access import Access, is_loopback
 from signalbox.gateway.app import create_app
 from signalbox.gateway.definitions import Definitions
+from signalbox.gateway.engine import engine_levels, flink_url
 from signalbox.gateway.head import BoundedHeadProtocol
 from signalbox.gateway.key_place import keys_file
 from signalbox.gateway.keys import KeyRing, read_keys
@@ -70,6 +71,7 @@ def parts_of(settings: Settings) -> Parts:
         read_model=read_model,
         definitions=Definitions(read_model, engine_policy(settings)),
         lag_of=partial(_lag_of, settings),
+        engine_levels=partial(engine_levels, flink_url(settings)),
         make_task_topic=lambda name: ensure_topics_of(settings.kafka, [name], fixed=False),
         now=lambda: datetime.now(UTC),
         new_id=lambda prefix: f"{prefix}-{secrets.token_hex(8)}",

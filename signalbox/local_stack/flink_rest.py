@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,13 +83,23 @@ class FlinkRest:
 
     def counter(self, job_id: str, name: str) -> int | None:
         """Return the sum over all subtasks of the counter whose last names are `name`; None where no task has one."""
-        total: int | None = None
+        return self.sums(job_id, (name,)).get(name)
+
+    def sums(self, job_id: str, names: Collection[str]) -> dict[str, int]:
+        """Return the sums over all subtasks of the metrics whose last names are in `names`; those that no task has are left out."""
+        found: dict[str, int] = {}
         for vertex in self._get(f"/jobs/{job_id}")["vertices"]:
             path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-            ids = [one["id"] for one in self._list(path) if one["id"].endswith(f".{name}")]
-            for one in self._list(path, get=",".join(ids), agg="sum") if ids else ():
-                total = (total or 0) + int(one["sum"])
-        return total
+            named = {
+                one["id"]: name
+                for one in self._list(path)
+                for name in names
+                if one["id"].endswith(f".{name}")
+            }
+            for one in self._list(path, get=",".join(named), agg="sum") if named else ():
+                name = named[one["id"]]
+                found[name] = found.get(name, 0) + int(one["sum"])
+        return found
 
     def failure(self, job_id: str) -> str:
         """Return the first lines of the job's latest exception, empty if it has none."""

@@ -13,6 +13,7 @@ from typing import get_args
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -31,10 +32,12 @@ from signalbox.metric_names import (
     exposed,
 )
 from signalbox.settings import Settings
+from tests.support.browser import PATIENCE_MS, browser_page
 from tests.support.collector import Collector
 from tests.support.desk import Desk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +256,31 @@ def test_stack_exports_a_conversation_as_one_trace(stack: Settings, collector: C
     assert len([one for one in found if one.name.startswith("decide ")]) == len(shown["decisions"])
     assert not [one for one in found if one.is_error]
     assert all(root.start_ms <= one.start_ms <= one.end_ms <= root.end_ms for one in found)
+
+
+def test_stack_lead_typed_into_the_form_is_completed_before_the_visitors_eyes(
+    stack: Settings,
+) -> None:
+    """In a browser: sent, followed, and `completed` on its page, which nobody loads again; a decision opened is explained."""
+    with browser_page(stack.gateway.port) as page:
+        page.goto("/ui/lead")
+        page.get_by_label("Name").fill("Ada <b>Vale</b>")
+        page.get_by_label("Email").fill("ada@vale.example")
+        page.get_by_label("Company").fill("Vale")
+        page.get_by_label("Job title").fill("CTO")
+        page.get_by_label("What would you like to do?").fill("We want a pilot next month.")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_role("link", name="follow the conversation").click()
+        page.evaluate("window.isTheSamePage = true")
+        expect(page.get_by_role("status")).to_have_text("completed")
+        hop = page.locator("details.hop").first
+        hop.locator("summary").click()
+        expect(hop).to_contain_text("only lead_ingestion accepts the data")
+        expect(hop).to_contain_text("Budget left")
+
+        assert page.evaluate("window.isTheSamePage")
+        assert page.locator("li.entry").count() == 6
+        expect(page.locator("b")).to_have_count(0)
 
 
 def test_stack_up_again_says_what_runs(stack: Settings) -> None:

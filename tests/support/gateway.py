@@ -66,6 +66,7 @@ def parts(
         read_model=read_model,
         definitions=Definitions(read_model, EnginePolicy()),
         lag_of=lambda _: 0,
+        engine_levels=dict,
         make_task_topic=lambda _: None,
         now=now,
         new_id=lambda prefix: f"{prefix}-{next(numbers)}",

@@ -50,6 +50,23 @@ class TaskCounts:
     failed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the order in which records were read: `row` of a file of the read model."""
+
+    file: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What was read after a place: at most so many facts, and how many more there were before these."""
+
+    cursor: Cursor
+    facts: tuple[Fact, ...] = ()
+    left_out: int = 0
+
+
 class ReadModel:
     """What is known of conversations, agents, reviews and dead letters."""
 
@@ -84,6 +101,20 @@ class ReadModel:
                 "SELECT * FROM record WHERE conversation = ? ORDER BY at_ms, topic, partition, offset LIMIT ?",
                 (conversation, MAX_FACTS),
             )
+
+    def tail(self, after: Cursor | None, limit: int) -> Tail:
+        """Return the newest `limit` facts that were read after a place; none where that is not in the file that counts now."""
+        with self._open() as connection:
+            (file,) = (row["file"] for row in connection.execute("PRAGMA database_list"))
+            newest = connection.execute("SELECT coalesce(max(rowid), 0) FROM record").fetchone()[0]
+            cursor = Cursor(file, newest)
+            if after is None or after.file != file or after.row >= newest:
+                return Tail(cursor)
+            first = max(after.row, newest - limit)
+            facts = _facts(
+                connection, "SELECT * FROM record WHERE rowid > ? ORDER BY rowid", (first,)
+            )
+            return Tail(cursor, facts, first - after.row)
 
     def size_of(self, conversation: str) -> int:
         """Return how many records of a conversation there are: where that is as before, nothing has happened in it."""
@@ -222,6 +253,16 @@ class ReadModel:
                 (agent,),
             ).fetchall()
         return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
+
+    def open_tasks(self, since_ms: int) -> dict[str, int]:
+        """Return how many tasks that were given since then each agent has not answered; agents with none are left out."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT agent, count(*) AS number FROM task "
+                "WHERE answered_ms IS NULL AND given_ms >= ? GROUP BY agent",
+                (since_ms,),
+            )
+            return {row["agent"]: row["number"] for row in rows}
 
     def task_counts(self, agent: str, since_ms: int) -> TaskCounts:
         """Return how many tasks of an agent are open, and how those were answered that it got since then."""

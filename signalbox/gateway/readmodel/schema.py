@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables; a file of another version is not read but built anew."""
 
 TABLES: Final = """
@@ -54,6 +54,7 @@ CREATE TABLE task (
     id TEXT NOT NULL, agent TEXT NOT NULL, given_ms INTEGER, answered_ms INTEGER, failed INTEGER,
     PRIMARY KEY (agent, id)
 ) WITHOUT ROWID;
+CREATE INDEX task_open ON task (given_ms, agent) WHERE answered_ms IS NULL;
 CREATE TABLE instance (
     agent TEXT NOT NULL, instance TEXT NOT NULL, at_ms INTEGER NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (agent, instance)

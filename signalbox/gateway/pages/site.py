@@ -1,0 +1,144 @@
+"""What every page shares: the templates, the policy that it is served with, and errors for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Scope
+
+from signalbox import __version__
+from signalbox.cli.moments import duration
+from signalbox.gateway.access import CALLER
+from signalbox.gateway.pages.assets import asset_url
+from signalbox.gateway.problems import NoKeyError
+
+PREFIX: Final = "/ui"
+LOGIN: Final = f"{PREFIX}/login"
+HOME: Final = f"{PREFIX}/live"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing runs that is not a file of ours: a script in a lead's text stays text, whatever a template forgot."""
+_HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+_KEPT: Final = ("allow", "retry-after")
+NAVIGATION: Final = (
+    ("live", "Live"),
+    ("conversations", "Conversations"),
+    ("lead", "New lead"),
+)
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """Return a page, or a part of one, as HTML.
+
+    Args:
+        request: whom it is for; what its caller may do, the template knows as `scopes`.
+        template: in `templates/`, without `.html.jinja`.
+        status: of the answer.
+        headers: besides those that every page has.
+        context: what the template names.
+    """
+    caller = request.scope.get(CALLER)
+    body = _ENVIRONMENT.get_template(f"{template}.html.jinja").render(
+        here=request.url.path,
+        navigation=NAVIGATION,
+        prefix=PREFIX,
+        scopes=caller.scopes if caller else frozenset(),
+        version=__version__,
+        **context,
+    )
+    return HTMLResponse(body, status, {**_HEADERS, **(headers or {})})
+
+
+def shown(problem: Response, scope: Scope) -> Response:
+    """Return a problem as whoever asked for it can read it: a program as it is, a person as a page or a part of one."""
+    if not is_page(scope["path"]):
+        return problem
+    request = Request(scope)
+    is_part = "hx-request" in request.headers
+    if problem.status_code == NoKeyError.status:
+        place = f"{LOGIN}?to={quote(scope['path'], safe='/')}"
+        if is_part:
+            # htmx would follow a redirect inside the page.
+            return Response(status_code=problem.status_code, headers={"hx-redirect": place})
+        return RedirectResponse(place, 303)
+    kept = {name: problem.headers[name] for name in _KEPT if name in problem.headers}
+    return render(
+        request,
+        "problem" if is_part else "error",
+        status=problem.status_code,
+        headers=kept,
+        problem=orjson.loads(problem.body),
+    )
+
+
+def is_page(path: str) -> bool:
+    """Say whether a path is a page's, not the API's."""
+    return path in {"/", PREFIX} or path.startswith(f"{PREFIX}/")
+
+
+def clock(value: datetime | str) -> str:
+    """Write the time of a moment, UTC, to the millisecond."""
+    return _moment(value).strftime("%H:%M:%S.%f")[:-3]
+
+
+def day_and_clock(value: datetime | str) -> str:
+    """Write day and time of a moment, UTC, to the second."""
+    return _moment(value).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pretty(value: Any) -> str:
+    """Write data as JSON that a person reads."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+
+
+def path_of(identifier: str) -> str:
+    """Write an id as one segment of a path."""
+    return quote(identifier, safe="")
+
+
+def _moment(value: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        clock=clock,
+        day_and_clock=day_and_clock,
+        duration=duration,
+        pretty=pretty,
+        path=path_of,
+    )
+    environment.globals.update(asset=asset_url)
+    return environment
+
+
+_ENVIRONMENT: Final = _environment()

@@ -1,0 +1,116 @@
+"""What tells the pages that something is new: one question for all who look, none while nobody does, nobody waits for the slow."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from signalbox.gateway.pages.hub import MAX_LOOKERS, Hub
+from signalbox.gateway.pages.stream import _changes, _of_conversation
+from signalbox.gateway.parts import Parts
+from signalbox.gateway.problems import TooManyRequestsError
+from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.queries import Cursor, ReadModel, Tail
+from tests.support.fleets import message
+from tests.support.gateway import caught_up, parts
+from tests.support.live_story import LiveStory, live
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def story(monkeypatch: pytest.MonkeyPatch) -> LiveStory:
+    return live(monkeypatch, [], {})
+
+
+def test_the_tail_begins_now_and_is_told_once(story: LiveStory, tmp_path: Path) -> None:
+    """Nothing of what was before; then each record once, the newest ones where there are too many; nothing of another file."""
+    made = parts(tmp_path, story.as_broker())
+    model = made.read_model
+    story.arrives(message("m-0", {"z": 1}), at=0)
+    caught_up(made, story.broker)
+    begun = model.tail(None, 10)
+    for number in range(1, 4):
+        story.arrives(message(f"m-{number}", {"z": 1}, conversation=f"c-{number}"), at=number)
+    caught_up(made, story.broker)
+    later = model.tail(begun.cursor, 100)
+    few = model.tail(begun.cursor, 2)
+
+    assert begun.facts == ()
+    assert {fact.conversation_id for fact in later.facts} == {"c-1", "c-2", "c-3"}
+    assert (later.left_out, len(few.facts), few.left_out) == (0, 2, len(later.facts) - 2)
+    assert few.facts == later.facts[-2:]
+    assert model.tail(later.cursor, 10).facts == ()
+    assert model.tail(Cursor("another", 0), 10) == Tail(later.cursor)
+
+
+async def test_nobody_asks_while_nobody_looks() -> None:
+    """The read model is asked from the first looker to the last, by one task for all of them."""
+    asked = threading.Event()
+
+    def tail(after: Cursor | None, limit: int) -> Tail:
+        asked.set()
+        return Tail(Cursor("f", 0))
+
+    hub = Hub(tail, poll_seconds=0.001)
+    assert not hub.is_asking
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(_look, hub)
+        await anyio.to_thread.run_sync(asked.wait)
+        assert (hub.lookers, hub.is_asking) == (3, True)
+        group.cancel_scope.cancel()
+
+    assert (hub.lookers, hub.is_asking) == (0, False)
+
+
+async def _look(hub: Hub) -> None:
+    async for _ in hub.follow():
+        pass
+
+
+async def test_a_page_hears_of_its_own_conversation(story: LiveStory, tmp_path: Path) -> None:
+    """Once at the beginning, then when a record of it was read; others say nothing."""
+    made = parts(tmp_path, story.as_broker())
+    story.arrives(message("m-0", {"z": 1}), at=0)
+    caught_up(made, story.broker)
+    hub = Hub(ReadModel(ReadModelPlace(tmp_path / "readmodel")).tail, poll_seconds=0.001)
+    heard = _changes(hub, _of_conversation("c-2"))
+    first = await anext(heard)
+    with anyio.move_on_after(0.05):
+        await anext(heard)
+        pytest.fail("nothing had happened")
+    heard = _changes(hub, _of_conversation("c-2"))
+    await anext(heard)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_write, story, made)
+        with anyio.fail_after(20):
+            second = await anext(heard)
+        group.cancel_scope.cancel()
+
+    assert (first.event, second.event) == ("changed", "changed")
+
+
+async def _write(story: LiveStory, made: Parts) -> None:
+    for number in range(1, 1000):
+        conversation = "c-2" if number > 3 else "c-1"
+        story.arrives(message(f"m-{number}", {"z": 1}, conversation=conversation), at=number)
+        caught_up(made, story.broker)
+        await anyio.sleep(0.01)
+
+
+async def test_one_more_than_can_be_served_is_told_to_come_later() -> None:
+    """429 with a time to wait."""
+    hub = Hub(lambda after, limit: Tail(Cursor("f", 0)))
+    hub._lookers = MAX_LOOKERS
+
+    with pytest.raises(TooManyRequestsError):
+        hub.require_room()
