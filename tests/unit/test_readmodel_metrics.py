@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -15,8 +16,9 @@ from connectors.broker import BrokerError, ConsumedRecord, LogReader, Partition
 from connectors.prometheus import Exposition
 from signalbox.gateway.readmodel.follower import MEASURE_EVERY_SECONDS, Follower
 from signalbox.gateway.readmodel.hops import Hops
-from signalbox.gateway.readmodel.metrics import LOOK_EVERY_SECONDS, Measurements
+from signalbox.gateway.readmodel.metrics import LOOK_EVERY_SECONDS, OPEN, Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.schema import open_to_write
 from signalbox.metric_names import ReadModelMetric
 from signalbox.topics import agent_tasks
 from tests.support.fleets import message
@@ -128,6 +130,17 @@ def test_what_is_open_is_told_and_asked_of_the_tables_now_and_then(tmp_path: Pat
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before
     seconds[0] += LOOK_EVERY_SECONDS
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before + 1
+
+
+def test_what_is_open_is_counted_without_looking_at_what_is_closed(tmp_path: Path) -> None:
+    """A month of answered tasks is not read anew every few seconds: there is an index of what is open."""
+    with closing(open_to_write(tmp_path / "model.sqlite")) as connection:
+        for name, index in (
+            ("signalbox_readmodel_open_tasks", "task_open"),
+            ("signalbox_readmodel_open_conversations", "conversation_by_status"),
+        ):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {OPEN[name]}").fetchall()
+            assert any(index in row[-1] for row in plan), plan
 
 
 def test_an_agent_that_never_sent_a_heartbeat_grows_silent_too(tmp_path: Path) -> None:
