@@ -7,9 +7,10 @@ from typing import Final
 
 from signalbox.local_stack.flink_rest import FlinkRest
 from signalbox.local_stack.jobs import ORCHESTRATE_JOB
+from signalbox.metric_names import JobMetric
 from signalbox.settings import Settings
 
-LEVELS: Final = (
+LEVELS: Final[tuple[JobMetric, ...]] = (
     "signalbox.model_in_flight",
     "signalbox.model_waiting",
     "signalbox.model_breaker_open",

@@ -51,6 +51,18 @@ class TemporaryBroker:
         """`host:port`."""
         return self.plan.bootstrap_servers
 
+    @property
+    def pid(self) -> int:
+        """The broker's process.
+
+        Raises:
+            StackError: it does not run.
+        """
+        if self._process is None:
+            msg = "the broker does not run"
+            raise StackError(msg)
+        return self._process.pid
+
     def settings(self, **overrides: Any) -> Settings:
         """Return settings that use this broker, with a home in its folder. `kafka={…}` is merged, not replaced."""
         kafka = {"bootstrap_servers": self.bootstrap_servers, **overrides.pop("kafka", {})}

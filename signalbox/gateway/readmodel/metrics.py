@@ -23,7 +23,7 @@ LOOK_EVERY_SECONDS: Final = 5.0
 
 OPEN: Final[dict[ReadModelMetric, str]] = {
     "signalbox_readmodel_open_tasks": (
-        "SELECT agent, count(*) FROM task WHERE answered_ms IS NULL AND given_ms >= 0 GROUP BY agent"
+        "SELECT agent, count(*) FROM task INDEXED BY task_open WHERE answered_ms IS NULL AND given_ms >= 0 GROUP BY agent"
     ),
     "signalbox_readmodel_open_dead_letters": (
         "SELECT reason, count(*) FROM dead_letter d WHERE NOT EXISTS "
