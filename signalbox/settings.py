@@ -43,7 +43,9 @@ class FlinkSettings(_Section):
     python_execution_mode: Literal["auto", "thread", "process"] = "auto"
     """`thread` runs operators inside the TaskManager; `auto` does where Python is there as a shared library."""
     conf: dict[str, str] = Field(default_factory=dict)
-    metrics_ports: str | None = Field(None, pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$")
+    metrics_ports: str | None = Field(
+        None, pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$"
+    )
     """Where Flink's Prometheus reporter listens: each of its processes takes the first free port of the range. It can only
     listen on every address of the machine, so nothing turns it on but this."""
 
@@ -242,6 +244,18 @@ class MetricsSettings(_Section):
         return value or None
 
 
+class TracesSettings(_Section):
+    """Where conversations go as OpenTelemetry traces; nowhere where it is unset. Needs the extra `otel`."""
+
+    endpoint: str | None = Field(None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """OTLP/HTTP, without `/v1/traces`. Headers and certificates are OpenTelemetry's own `OTEL_EXPORTER_OTLP_…`."""
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+
 class WebsiteSettings(_Section):
     """Whether the website that a lead names, and the picture whose address a request gives, are read."""
 
@@ -281,6 +295,7 @@ class Settings(BaseSettings):
     smtp: SmtpSettings = SmtpSettings()
     website: WebsiteSettings = WebsiteSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
 
     @field_validator("fleets", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ mode of CloudEvents' HTTP binding), and a bare payload alone. Whoever names an i
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,7 +42,6 @@ _OURS: Final = (
 _HEADERS: Final = {
     # Of two that mean the same the later one counts: the binding's own.
     "idempotency-key": "id",
-    "traceparent": "traceparent",
     "ce-id": "id",
     "ce-type": "type",
     "ce-subject": "subject",
@@ -58,6 +58,7 @@ _REMEDIES: Final = {
     "malformed_json": "send one JSON object in UTF-8",
     "invalid_envelope": "docs/schemas/envelope.schema.json has the fields; a bare payload needs none of them",
 }
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_DIGITS: Final = 10
 """Of a priority; what is longer stays a text, which no priority is."""
 _ENVELOPE_ORIGIN: Final = Origin(AGENT_MESSAGES)
@@ -120,7 +121,7 @@ def event_of(body: bytes, headers: Mapping[str, str], given: Given) -> Message:
 
     Args:
         body: as it came, at most `MAX_ADMITTED_BYTES`.
-        headers: by lower-case name; of an envelope only `idempotency-key` counts.
+        headers: by lower-case name; of an envelope only `idempotency-key` and `traceparent` count, where it has none.
         given: what it does not say itself.
 
     Raises:
@@ -129,15 +130,17 @@ def event_of(body: bytes, headers: Mapping[str, str], given: Given) -> Message:
     """
     fields = object_in(body)
     if "specversion" in fields:
-        named = {"id": headers["idempotency-key"]} if "idempotency-key" in headers else {}
-        attributes = {**named, **fields}
+        attributes = {**_said_beside(headers), **fields}
     else:
         attributes = {
-            attribute: unquote(
-                headers[header]
-            )  # as the binding says; whoever does not need it writes no %
-            for header, attribute in _HEADERS.items()
-            if header in headers
+            **_traceparent(headers),
+            **{
+                attribute: unquote(
+                    headers[header]
+                )  # as the binding says; whoever does not need it writes no %
+                for header, attribute in _HEADERS.items()
+                if header in headers
+            },
         }
         # A number in JSON, a text in a header.
         priority = attributes.get("priority", "")
@@ -159,8 +162,21 @@ def lead_of(body: bytes, headers: Mapping[str, str], given: Given) -> Message:
     if "specversion" in fields:
         msg = "an envelope was sent where a lead is taken"
         raise RequestError(msg, "send it to /events")
+    return message_of(
+        {**_said_beside(headers), "type": LEAD_SUBMITTED, "data": _as_lead(fields)}, given
+    )
+
+
+def _said_beside(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what headers say of a message that says the rest itself; its own attributes win."""
     named = {"id": headers["idempotency-key"]} if "idempotency-key" in headers else {}
-    return message_of({**named, "type": LEAD_SUBMITTED, "data": _as_lead(fields)}, given)
+    return {**named, **_traceparent(headers)}
+
+
+def _traceparent(headers: Mapping[str, str]) -> dict[str, str]:
+    # A client's HTTP library sets it, so a wrong one is nobody's message to refuse (Trace Context §4.3: ignore it).
+    given = headers.get("traceparent")
+    return {"traceparent": given} if given is not None and _TRACEPARENT.fullmatch(given) else {}
 
 
 def message_of(attributes: Mapping[str, Any], given: Given) -> Message:

@@ -124,6 +124,8 @@ def _gateway(topic_prefix: str, group_prefix: str) -> Iterator[Rule]:
     yield _tasks(topic_prefix, "Read", "Create", "DescribeConfigs")
     yield Rule("transactionalId", full_name(topic_prefix, AGENT_REGISTRY), ("Write", "Describe"))
     yield Rule("group", f"{group_prefix}agent_", ("Describe",), is_prefix=True)
+    # The trace exporter beside it, where one runs.
+    yield Rule("group", f"{group_prefix}trace_exporter", ("Read",))
     yield Rule("cluster", "kafka-cluster", ("Describe",))
 
 

@@ -39,6 +39,9 @@ def _deployment(settings: Settings, image: str) -> Manifest:
     )
     parts.answer_prometheus(read_model)
     pod["spec"]["containers"].append(read_model)
+    if settings.traces.endpoint is not None:
+        export = ["python", "-m", "signalbox.tracing"]
+        pod["spec"]["containers"].append(parts.container("traces", access.GATEWAY, image, export))
     for container in pod["spec"]["containers"]:
         container["env"] += _own_settings(settings)
         container["volumeMounts"] += [

@@ -30,6 +30,7 @@ from signalbox.local_stack.secret_files import with_secrets_in_files
 from signalbox.local_stack.state_file import StackState
 from signalbox.local_stack.status import StackStatus, status
 from signalbox.local_stack.supervisor import Report
+from signalbox.local_stack.traces import require_traces
 from signalbox.settings import Settings
 
 __all__ = ["Check", "StackStatus", "doctor", "down", "is_running", "kept_state", "status", "up"]
@@ -144,6 +145,7 @@ def _check_first(settings: Settings, report: Report) -> None:
     # All that can be known to be wrong before anything is started.
     load_fleets(settings)
     require_model(settings.model, settings.embedder)
+    require_traces(settings)
     find_java()
     if settings.kafka.bootstrap_servers is None:
         ports.require_free(settings.kafka.port, what="Kafka", setting="SIGNALBOX_KAFKA__PORT")

@@ -259,6 +259,7 @@ def gateway_environment() -> dict[str, str | None]:
     return {
         "SIGNALBOX_GATEWAY__HOST": "0.0.0.0",
         "SIGNALBOX_GATEWAY__KEYLESS": "${SIGNALBOX_GATEWAY__KEYLESS:-anyone}",
+        **_as_it_is(("TRACES__ENDPOINT",)),
         "SIGNALBOX_GATEWAY__FLINK_URL": f"http://jobmanager:{Settings.model_construct().flink.rest_port}",
         **_as_it_is(
             f"GATEWAY__{name}" for name in ("ACK_SECONDS", "MAX_WAITING", "MAX_REQUESTS_PER_SECOND")

@@ -32,6 +32,7 @@ from signalbox.local_stack.provisioning import make_deleted_topics_again, provis
 from signalbox.local_stack.registered_agents import RegisteredAgents
 from signalbox.local_stack.sources import source_children
 from signalbox.local_stack.state_file import JobRecord, ProcessRecord, StackState
+from signalbox.local_stack.traces import trace_children
 
 TURN_SECONDS: Final = 0.1
 JOBS_EVERY_SECONDS: Final = 0.5
@@ -72,7 +73,8 @@ class Supervisor:
         self._agents = AgentGroup(registered, AgentMeans.of(layout), self._say)
         self._core = CoreGroup(layout, is_ours="cluster" in parts)
         self._sources = source_children(layout) if "sources" in parts else []
-        self._gateway = gateway_children(layout) if "gateway" in parts else []
+        gateway = [*gateway_children(layout), *trace_children(layout)]
+        self._gateway = gateway if "gateway" in parts else []
         # Topics and definitions belong to the jobs; agents alone wait for the registry.
         self._is_provisioned = "jobs" not in parts
         self._due: dict[str, float] = {}

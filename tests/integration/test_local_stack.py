@@ -8,19 +8,32 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import httpx
 import psutil
 import pytest
 from playwright.sync_api import expect
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
+from connectors.prometheus import targets_folder
 from signalbox.errors import StackError, UsageError
 from signalbox.local_stack import api, ports, sql_client
 from signalbox.local_stack.java import find_java
 from signalbox.local_stack.layout import PROJECT_ROOT, layout_of
 from signalbox.local_stack.status import StackStatus
+from signalbox.metric_names import (
+    METRICS,
+    AgentMetric,
+    GatewayMetric,
+    ProcessMetric,
+    ReadModelMetric,
+    exposed,
+)
 from signalbox.settings import Settings
 from tests.support.browser import PATIENCE_MS, browser_page
+from tests.support.collector import Collector
 from tests.support.desk import Desk
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -28,13 +41,24 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def collector() -> Iterator[Collector]:
+    """What the stack's traces are sent to."""
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Settings]:
     """Settings with a home and ports of their own; whatever still runs at the end is taken down."""
     made = Settings(
         home=tmp_path_factory.mktemp("stack"),
         kafka={"port": ports.free_port()},
-        flink={"rest_port": ports.free_port()},
+        flink={
+            "rest_port": ports.free_port(),
+            "metrics_ports": f"{ports.free_port()},{ports.free_port()}",
+        },
         gateway={"port": ports.free_port()},
+        traces={"endpoint": collector.endpoint},
     )
     yield made
     api.down(made)
@@ -127,6 +151,111 @@ def test_stack_lead_posted_to_the_gateway_is_mailed(stack: Settings) -> None:
     assert shown["messages"][0]["data"] == {"lead": lead}
     assert {one["agent"] for one in shown["decisions"]} >= {"lead_ingestion", "lead_scoring"}
     assert all(one["instances"] == 1 and not one["is_silent"] for one in agents)
+
+
+def _scraped(address: str) -> dict[str, list[Sample]]:
+    """Every family of an address with its samples, by the name that the list has."""
+    text = httpx.get(f"http://{address}/metrics").raise_for_status().text
+    found = {}
+    for family in text_string_to_metric_families(text):
+        is_counter = family.type == "counter"
+        found[f"{family.name}_total" if is_counter else family.name] = family.samples
+    return found
+
+
+def _told_by(stack: Settings) -> dict[str, list[dict[str, list[Sample]]]]:
+    """What each target tells, by its job: as Prometheus would find them."""
+    told: dict[str, list[dict[str, list[Sample]]]] = {}
+    for path in targets_folder(stack).glob("*.json"):
+        for group in json.loads(path.read_text()):
+            for address in group["targets"]:
+                told.setdefault(group["labels"]["job"], []).append(_scraped(address))
+    for port in (stack.flink.metrics_ports or "").split(","):
+        told.setdefault("flink", []).append(_scraped(f"127.0.0.1:{port}"))
+    return told
+
+
+def test_stack_tells_prometheus_every_metric_of_the_list(stack: Settings) -> None:
+    """Gateway, each agent, read model, and the job in Flink's real reporter, under the names that the dashboards ask for."""
+    # A source tells of its lag once it has fetched.
+    flink = {exposed(name) for name, metric in METRICS.items() if metric.owner in {"job", "flink"}}
+    _until(
+        lambda: flink <= {name for each in _told_by(stack)["flink"] for name in each},
+        "Flink does not tell every metric",
+        seconds=30,
+    )
+    told = _told_by(stack)
+
+    assert {job: len(found) for job, found in told.items()} == {
+        "flink": 2,
+        "gateway": 1,
+        "readmodel": 1,
+        "agents": 5,
+    }
+    for job, names in (
+        ("gateway", GatewayMetric),
+        ("agents", AgentMetric),
+        ("readmodel", ReadModelMetric),
+    ):
+        for one in told[job]:
+            assert {*get_args(names), *get_args(ProcessMetric)} <= one.keys(), job
+
+
+def test_stack_metrics_say_what_became_of_the_lead(stack: Settings) -> None:
+    """One lead went through everybody: each agent answered, hops took some time, nothing is open or dead."""
+
+    def value(name: str, **labels: str) -> float:
+        every = [one for found in _told_by(stack).values() for one in found]
+        return sum(
+            sample.value
+            for one in every
+            for sample in one.get(name, ())
+            if labels.items() <= sample.labels.items()
+            and not sample.name.endswith(("_bucket", "_sum", "_created"))
+        )
+
+    for agent in ("lead_ingestion", "lead_scoring", "send_email"):
+        answered = value("signalbox_agent_tasks_total", agent=agent, outcome="answered")
+        assert answered >= 1, agent
+        assert value("signalbox_agent_handling_seconds", agent=agent) == value(
+            "signalbox_agent_attempts_total", agent=agent
+        )
+    messages = value(exposed("signalbox.messages"))
+    hops = value("signalbox_readmodel_hop_seconds")
+    assert value("signalbox_gateway_requests_total", route="/leads", status="202") == 1
+    assert value("signalbox_gateway_published_total") >= 1
+    assert messages > hops >= 3
+    assert value(exposed("signalbox.decisions")) >= hops
+    assert value(exposed("signalbox.dead_letters")) == 0
+    _until(lambda: value("signalbox_readmodel_open_conversations") == 0, "one is open", 30)
+    assert value("signalbox_readmodel_heartbeat_age_seconds") < 5 * 15
+
+
+def test_stack_exports_a_conversation_as_one_trace(stack: Settings, collector: Collector) -> None:
+    """From the client's span over gateway and decisions to the last agent, with nothing missing in between."""
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    file = PROJECT_ROOT / "agent_definitions" / "sdr" / "demo" / "leads.jsonl"
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.gateway.port}", timeout=30) as gateway:
+        sent = gateway.post(
+            "/leads",
+            content=file.read_text("utf-8").splitlines()[1],
+            headers={"content-type": "application/json", "traceparent": f"00-{trace}-{span}-01"},
+        )
+        place = sent.headers["location"]
+        _until(lambda: gateway.get(place).json().get("outcome") is not None, "no outcome")
+        shown = gateway.get(place).json()
+    _until(lambda: any(one.trace_id == trace for one in collector.spans), "no trace", 60)
+    found = [one for one in collector.spans if one.trace_id == trace]
+
+    (root,) = [one for one in found if one.parent == span]
+    assert root.attributes["signalbox.conversation"] == sent.json()["conversation_id"]
+    assert {one.parent for one in found if one is not root} <= {one.id for one in found}
+    assert len({one.id for one in found}) == len(found)
+    services = {one.service for one in found}
+    assert {"signalbox-gateway", "signalbox-orchestrator", "agent-send_email"} <= services
+    assert len([one for one in found if one.name.startswith("decide ")]) == len(shown["decisions"])
+    assert not [one for one in found if one.is_error]
+    assert all(root.start_ms <= one.start_ms <= one.end_ms <= root.end_ms for one in found)
 
 
 def test_stack_lead_typed_into_the_form_is_completed_before_the_visitors_eyes(

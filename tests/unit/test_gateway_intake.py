@@ -188,3 +188,24 @@ def test_what_is_taken_is_admitted_up_to_the_last_byte() -> None:
         except TooLargeError:
             continue
         assert not isinstance(decode(made.value, Origin(AGENT_MESSAGES), 0), DeadLetter), size
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_clients_traceparent_goes_on_whatever_it_sends() -> None:
+    """A bare payload, an envelope without its own, a lead; an envelope's own wins."""
+    headers = {"traceparent": TRACEPARENT}
+    own = TRACEPARENT.replace("b7ad", "c8be")
+    lead = Envelope.from_json(lead_of(b'{"email": "a"}', headers, GIVEN).value)
+
+    assert event({"a": 1}, **headers).traceparent == TRACEPARENT
+    assert event(ENVELOPE, **headers).traceparent == TRACEPARENT
+    assert event({**ENVELOPE, "traceparent": own}, **headers).traceparent == own
+    assert lead.traceparent == TRACEPARENT
+
+
+@pytest.mark.parametrize("wrong", ["", "00-abc", TRACEPARENT.upper(), f"{TRACEPARENT}-more"])
+def test_a_traceparent_that_is_none_is_ignored_and_the_message_taken(wrong: str) -> None:
+    """It is set by a client's HTTP library, and a message is not to be lost for it (Trace Context §4.3)."""
+    assert event({"a": 1}, traceparent=wrong).traceparent is None

@@ -21,8 +21,9 @@ from signalbox.kubernetes import access, flink, kafka, manifests
 from signalbox.local_stack.broker import BROKER_PROPERTIES
 from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.fleets import load_fleets
-from signalbox.settings import Settings
+from signalbox.settings import Settings, TracesSettings
 from signalbox.topics import TOPICS, agent_tasks, spec_of
+from signalbox.tracing.exporter import GROUP
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -312,6 +313,27 @@ def test_prometheus_is_led_to_ports_that_answer(objects: list[Any]) -> None:
             assert variables["SIGNALBOX_METRICS__HOST"] == "0.0.0.0"
 
     assert set(annotated) == {"FlinkDeployment", "StatefulSet", "Deployment"}
+
+
+def test_traces_are_exported_where_an_endpoint_is_set() -> None:
+    """Beside the read model, of which they are made, on its volume; without an endpoint there is no such container."""
+    settings = Settings.model_construct(
+        traces=TracesSettings(endpoint="http://otel-collector:4318")
+    )
+    made = manifests.manifests(settings, load_fleets(settings))
+    (pod,) = [
+        one["spec"]["template"]["spec"]
+        for one in load(manifests.render(*made["70-gateway.yaml"]))
+        if one["kind"] == "Deployment"
+    ]
+    _, read_model, exporter = pod["containers"]
+    (shared,) = load(manifests.render(*made["30-settings.yaml"]))
+
+    assert exporter["command"] == ["python", "-m", "signalbox.tracing"]
+    assert mounts(exporter) == mounts(read_model)
+    assert shared["data"]["SIGNALBOX_TRACES__ENDPOINT"] == "http://otel-collector:4318"
+    rules = access.rules(access.GATEWAY, group_prefix="x.")
+    assert access.Rule("group", f"x.{GROUP}", ("Read",)) in rules
 
 
 def mounts(container: dict[str, Any]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.broker import ConsumedRecord, Partition
+from connectors.broker import BrokerError, ConsumedRecord, LogReader, Partition
 from connectors.prometheus import Exposition
+from signalbox.gateway.readmodel.follower import MEASURE_EVERY_SECONDS, Follower
 from signalbox.gateway.readmodel.hops import Hops
-from signalbox.gateway.readmodel.metrics import LOOK_EVERY_SECONDS, Measurements
+from signalbox.gateway.readmodel.metrics import LOOK_EVERY_SECONDS, OPEN, Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.schema import open_to_write
 from signalbox.metric_names import ReadModelMetric
 from signalbox.topics import agent_tasks
 from tests.support.fleets import message
@@ -128,6 +132,17 @@ def test_what_is_open_is_told_and_asked_of_the_tables_now_and_then(tmp_path: Pat
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before + 1
 
 
+def test_what_is_open_is_counted_without_looking_at_what_is_closed(tmp_path: Path) -> None:
+    """A month of answered tasks is not read anew every few seconds: there is an index of what is open."""
+    with closing(open_to_write(tmp_path / "model.sqlite")) as connection:
+        for name, index in (
+            ("signalbox_readmodel_open_tasks", "task_open"),
+            ("signalbox_readmodel_open_conversations", "conversation_by_status"),
+        ):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {OPEN[name]}").fetchall()
+            assert any(index in row[-1] for row in plan), plan
+
+
 def test_an_agent_that_never_sent_a_heartbeat_grows_silent_too(tmp_path: Path) -> None:
     """An alert on silence must not need a first sign of life."""
     run = RecordedRun(FLEET)
@@ -171,3 +186,45 @@ def test_every_metric_of_the_list_is_told(tmp_path: Path) -> None:
     found = {one.name for one in measured(tmp_path, run, [0.0]).families()}
 
     assert found == {name.removesuffix("_total") for name in get_args(ReadModelMetric)}
+
+
+def test_a_follower_tells_how_far_it_is_and_whether_the_broker_is_there(tmp_path: Path) -> None:
+    """While the broker is away the level falls; when it is back everything is read, and nothing is behind."""
+    run = RecordedRun(FLEET)
+    for agent in FLEET.agents:
+        run.broker.create_topic(agent_tasks(agent), 1)
+    run.send(message("m-x", {"lead": 1}, conversation="c-1", target="alpha"))
+    task = next(iter(run.tasks.values()))
+    run.broker.producer().send(agent_tasks("alpha"), key=b"c-1", value=task.to_json())
+    made = measured(tmp_path, run, [0.0])
+    seen: list[bool] = []
+    refusals = [BrokerError("away")]
+    real = run.broker.log_reader
+
+    def flaky() -> LogReader:
+        if refusals:
+            made.is_up = True  # as if it had been
+            raise refusals.pop()
+        return real()
+
+    run.broker.log_reader = flaky  # type: ignore[method-assign, assignment]
+    Follower(
+        run.broker,
+        "",
+        ReadModelPlace(tmp_path / "readmodel"),
+        # Asked of the clock twice a turn: each turn is far behind the one before.
+        now=itertools.count(step=MEASURE_EVERY_SECONDS).__next__,
+        now_ms=lambda: 0,
+        is_stopped=lambda: (
+            bool(seen) and made.is_up and made.hops.seconds.count > 0 and made.behind == 0
+        ),
+        sleep=lambda _: seen.append(made.is_up),
+        measured=made,
+    ).run()
+
+    found = told(made)
+    assert seen == [False]
+    assert found["signalbox_readmodel_broker_up{}"] == 1
+    assert found["signalbox_readmodel_behind_records{}"] == 0
+    assert found["signalbox_readmodel_hop_seconds_count{}"] == 1
+    assert found["signalbox_readmodel_records_total{}"] == made.records > 3
