@@ -179,11 +179,8 @@ def test_a_dead_letter_mended_over_http_is_delivered(job: RunningJob, caller: Ca
     place = listed["dead_letters"][0]["place"]
     replayed = caller.post(f"/dead-letters/{place}/replay", {"message": {"target": "alpha"}})
 
-    (record,) = job.wait_for(
-        job.tasks("alpha"),
-        lambda found: any(json.loads(r.value)["subject"] == sent["conversation_id"] for r in found),
-    )[-1:]
-    assert json.loads(record.value)["causationid"] == replayed["replayed"][0]["id"]
+    task = task_in(job, "alpha", sent["conversation_id"])
+    assert task.causationid == replayed["replayed"][0]["id"]
     eventually(
         lambda: caller.get(f"/dead-letters/{place}"), lambda found: found.get("state") == "replayed"
     )
