@@ -32,9 +32,9 @@ def fault_fleet(**descriptions: str) -> ActiveSet:
     return ActiveSet.of([_own(descriptions)])
 
 
-def fault_fleet_and_orders() -> ActiveSet:
-    """The same with the shipped fleet of orders, whose workflow is a saga."""
-    return ActiveSet.of([_own({}), ORDERS_FLEET])
+def fault_fleet_and(other: Fleet) -> ActiveSet:
+    """The same with another fleet beside it."""
+    return ActiveSet.of([_own({}), other])
 
 
 def _own(descriptions: dict[str, str]) -> Fleet:

@@ -298,8 +298,13 @@ class Ledger:
                 if kind == "compensate" and f"step:{step}" not in slots:
                     self._report.wrong.append(f"{start}: {slot}, and the step was never given out")
             given_up = sum(self._is_given_up(task) for task in self._by_cause.get(start, ()))
-            if given_up > sum(slot.count(":") > 1 for slot in slots):
-                self._report.lost.append(f"{start}: an agent gave up, and nothing followed from it")
+            # A refused plan has its record, and is followed by another attempt or by a failure, like an agent that gave up.
+            refused = sum(slot.startswith("plan:") and ":refused" in slot for slot in slots)
+            followed = sum(slot.count(":") > 1 for slot in slots) - refused
+            if given_up + refused > followed:
+                self._report.lost.append(
+                    f"{start}: an agent gave up or its plan was refused, and nothing followed from it"
+                )
             ends = self._outcomes.get(given[0]["conversation_id"], ()) if given else ()
             undone = [slot for slot in slots if slot.startswith("compensate:")]
             for end in ends:

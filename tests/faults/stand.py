@@ -6,7 +6,6 @@ duplicate of an earlier run is found by a later one. Faults are signals to pids 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -31,6 +30,8 @@ from signalbox.definitions.fleet import ActiveSet
 from signalbox.local_stack import api, ports, state_file
 from signalbox.local_stack.environment import environment_of, inherited
 from signalbox.settings import Settings
+from tests.faults.bureau import BUREAU
+from tests.faults.effects import effects_in
 from tests.faults.fleet import ACTS, TAKES, fault_fleet
 from tests.faults.history import History
 from tests.faults.ledger import Ledger
@@ -220,7 +221,7 @@ class Stand:
             self.history.records,
             self.sent,
             effects=self.effects(),
-            acts=ACTS,
+            acts=ACTS | BUREAU.agents.keys(),
             model_calls=self.stub.stats()["calls"],
         ).judge()
         for found in (report.lost, report.dup, report.open, report.wrong):
@@ -250,13 +251,7 @@ class Stand:
 
     def effects(self) -> dict[str, int]:
         """How often each task's effect was found: files of the outbox, or the witness's lines, whichever is more."""
-        files = Counter(
-            json.loads(path.read_bytes())["task"]
-            for path in (self.settings.home / "outbox").glob("*/*.json")
-        )
-        log = self.settings.home / "effects.log"
-        lines = Counter(log.read_text().split() if log.exists() else ())
-        return dict(files | lines)
+        return effects_in(self.settings.home / "outbox")
 
     def handled(self) -> Counter[str]:
         """How often the handler was called, by task."""

@@ -23,11 +23,11 @@ from agents.task import Context, Task
 async def act(task: Task, context: Context) -> Mapping[str, Any]:
     """Note the call, have the effect, and answer with what the next contract wants, or with the end."""
     do = task.data.get("do", {})
-    _note(context.outbox_dir.parent / "handled.log", task)
+    note_handled(task, context)
     await asyncio.sleep(do.get("sleep", 0))
     if "die" in do:
         _die(do["die"])
-    _effect(task, context)
+    have_effect(task, context)
     marker = context.outbox_dir.parent / f"died-{task.id}"
     if "die_once" in do and not marker.exists():
         marker.touch()
@@ -35,20 +35,25 @@ async def act(task: Task, context: Context) -> Mapping[str, Any]:
     return _answer(context.agent, task.data)
 
 
-def _note(log: Path, task: Task) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{task.id}\n")
+def note_handled(task: Task, context: Context) -> None:
+    """Say that a handler was called."""
+    _append(context.outbox_dir.parent / "handled.log", task)
 
 
-def _effect(task: Task, context: Context) -> None:
+def have_effect(task: Task, context: Context) -> None:
+    """Have the effect of a task: a file of the outbox, once."""
     content = json.dumps({"task": task.id, "agent": context.agent, "process": os.getpid()})
     put = Outbox(context.outbox_dir).put(
         task.conversation_id, task.id, content.encode(), suffix=".json"
     )
     if put.is_new:
         # A second witness: had the outbox let it happen twice, two lines would say so.
-        with (context.outbox_dir.parent / "effects.log").open("a", encoding="utf-8") as file:
-            file.write(f"{task.id}\n")
+        _append(context.outbox_dir.parent / "effects.log", task)
+
+
+def _append(log: Path, task: Task) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{task.id}\n")
 
 
 def _answer(agent: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
