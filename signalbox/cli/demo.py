@@ -22,6 +22,7 @@ from signalbox.cli.facts import Fact
 from signalbox.cli.ollama_probe import local_models
 from signalbox.cli.screen import show_lines
 from signalbox.errors import UsageError
+from signalbox.local_stack.gateway import pages_url
 from signalbox.settings import Settings
 from signalbox.workflows.loading import load_fleet
 
@@ -183,6 +184,7 @@ def _surroundings(settings: Settings, watched: Watched) -> Surroundings:
         ollama_models=local_models() if is_embedded else (),
         mails=len(mails),
         outbox=str(outbox),
+        pages_url=pages_url(settings),
         flink_url=f"http://127.0.0.1:{settings.flink.rest_port}",
         is_other_model=any(
             not model.startswith(settings.model.provider) for model in watched.progress.models

@@ -99,6 +99,7 @@ class Surroundings:
     ollama_models: tuple[str, ...]
     mails: int
     outbox: str
+    pages_url: str | None
     flink_url: str
     is_other_model: bool
     """Whether the stack was running already, with another model than the settings name."""
@@ -149,6 +150,8 @@ def _next_lines(progress: Progress, around: Surroundings) -> Iterator[Line]:
     one = next((key for key, row in progress.rows.items() if row.agents), None)
     if one is not None:
         yield Line(f"one path      signalbox trace {one}")
+    if around.pages_url is not None:
+        yield Line(f"pages         {around.pages_url}  live, every conversation, inbox")
     yield Line(f"Flink         {around.flink_url}")
     yield Line("questions     make sql")
     if around.is_embedded:

@@ -11,6 +11,7 @@ import typer
 from signalbox.cli.session import load_settings, note, print_json
 from signalbox.errors import UsageError
 from signalbox.local_stack import api
+from signalbox.local_stack.gateway import pages_url
 
 app = typer.Typer(help="The local stack.")
 
@@ -40,9 +41,10 @@ def up(
         )
     started = api.up(settings, detach=detach, fresh=fresh, report=note)
     if detach and started:
-        note(
-            f"Flink's page: http://127.0.0.1:{settings.flink.rest_port} · `signalbox down` stops it all"
-        )
+        pages = pages_url(settings)
+        found = [f"pages: {pages}"] if pages is not None else []
+        found.append(f"Flink's: http://127.0.0.1:{settings.flink.rest_port}")
+        note(" · ".join([*found, "`signalbox down` stops it all"]))
 
 
 def _confirm_loss(home: Path, kept: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from signalbox.local_stack import ports
 from signalbox.local_stack.child import Child
 from signalbox.local_stack.layout import Layout
 from signalbox.local_stack.process import ProcessSpec
+from signalbox.settings import Settings
 
 EXIT_MISCONFIGURED = 4
 """It cannot serve with these settings; starting it again would change nothing."""
@@ -43,8 +44,7 @@ def _read_model(layout: Layout) -> ProcessSpec:
 
 def _gateway(layout: Layout) -> ProcessSpec:
     gateway = layout.settings.gateway
-    # Where it listens everywhere, it listens on loopback too.
-    host = "127.0.0.1" if gateway.host in {"0.0.0.0", "::"} else gateway.host
+    host = _near_host(layout.settings)
     return ProcessSpec(
         name="gateway",
         argv=(sys.executable, "-m", "signalbox.gateway"),
@@ -52,3 +52,15 @@ def _gateway(layout: Layout) -> ProcessSpec:
         environ=layout.environ(),
         ready=lambda: ports.is_listening(gateway.port, host),
     )
+
+
+def pages_url(settings: Settings) -> str | None:
+    """Return where a browser on this machine finds the pages; None where the gateway is switched off."""
+    gateway = settings.gateway
+    return f"http://{_near_host(settings)}:{gateway.port}/" if gateway.enabled else None
+
+
+def _near_host(settings: Settings) -> str:
+    # Where it listens everywhere, it listens on loopback too.
+    host = settings.gateway.host
+    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host

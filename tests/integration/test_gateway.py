@@ -24,7 +24,7 @@ from signalbox.local_stack.environment import environment_of
 from signalbox.local_stack.process import ManagedProcess, ProcessSpec
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.settings import Settings
-from tests.support.browser import PATIENCE_MS, browser_page
+from tests.support.browser import PATIENCE_MS, browser_page, picture
 from tests.support.fleets import agent, reply
 from tests.support.running_job import AGENTS, RunningJob
 
@@ -212,6 +212,7 @@ def test_a_review_approved_in_the_inbox_goes_on(job: RunningJob, caller: Caller)
         page.get_by_label("Who gets it").select_option("beta")
         page.get_by_label("Note").fill("he knows them")
         page.get_by_label("Your name").fill("Kim")
+        picture(page, "inbox")
         page.get_by_role("button", name="Decide").click()
         expect(page.get_by_text("Given to beta.")).to_be_visible()
         expect(page.locator("#state")).to_contain_text("answered: beta, Kim decided: he knows them")
@@ -233,6 +234,7 @@ def test_a_dead_letter_edited_and_replayed_is_delivered(job: RunningJob, caller:
         row.get_by_role("link").first.click()
         page.get_by_text("Mend it first").click()
         edited = page.get_by_label("Type, target and data")
+        picture(page, "dead-letter")
         assert json.loads(edited.input_value())["target"] == "nobody"
         edited.fill("{oops")
         page.get_by_role("button", name="Replay edited").click()

@@ -32,7 +32,7 @@ from signalbox.metric_names import (
     exposed,
 )
 from signalbox.settings import Settings
-from tests.support.browser import PATIENCE_MS, browser_page
+from tests.support.browser import PATIENCE_MS, browser_page, picture
 from tests.support.collector import Collector
 from tests.support.desk import Desk
 
@@ -269,6 +269,7 @@ def test_stack_lead_typed_into_the_form_is_completed_before_the_visitors_eyes(
         page.get_by_label("Company").fill("Vale")
         page.get_by_label("Job title").fill("CTO")
         page.get_by_label("What would you like to do?").fill("We want a pilot next month.")
+        picture(page, "lead")
         page.get_by_role("button", name="Send").click()
         page.get_by_role("link", name="follow the conversation").click()
         page.evaluate("window.isTheSamePage = true")
@@ -277,10 +278,37 @@ def test_stack_lead_typed_into_the_form_is_completed_before_the_visitors_eyes(
         hop.locator("summary").click()
         expect(hop).to_contain_text("only lead_ingestion accepts the data")
         expect(hop).to_contain_text("Budget left")
+        picture(page, "conversation")
 
         assert page.evaluate("window.isTheSamePage")
         assert page.locator("li.entry").count() == 6
         expect(page.locator("b")).to_have_count(0)
+
+
+def test_stack_live_picture_counts_every_message_that_moves(stack: Settings) -> None:
+    """In a browser: each lead in, to its agents, back and out, by path; levels come from the job and the heartbeats."""
+    address = f"http://127.0.0.1:{stack.gateway.port}/leads"
+    lead = {"email": "ada@vale.example", "company_name": "Vale", "lead_source": "Webinar"}
+    with browser_page(stack.gateway.port) as page:
+        page.goto("/ui/live")
+        expect(page.locator("#stream")).to_have_text("live")
+        expect(page.locator("#model_in_flight")).to_have_text("0")
+        for name in ("Ada", "Bo", "Cy"):
+            sent = {**lead, "name": name, "job_title": "CTO"}
+            assert httpx.post(address, json=sent).status_code == 202
+        expect(page.locator('[data-count="ended"]')).to_have_text("3")
+        picture(page, "live")
+
+        counted = {
+            name: page.locator(f'[data-count="{name}"]').text_content()
+            for name in ("in", "to:lead_ingestion", "to:lead_scoring", "to:send_email")
+        }
+        assert set(counted.values()) == {"3"}
+        assert page.locator("#breaker").text_content() == "closed"
+        expect(page.locator("#lines tr")).to_have_count(14)
+        page.goto("/ui/agents")
+        expect(page.get_by_role("row").filter(has_text="lead_scoring")).to_contain_text("active")
+        picture(page, "agents")
 
 
 def test_stack_up_again_says_what_runs(stack: Settings) -> None:

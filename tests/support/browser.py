@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 PATIENCE_MS = 60_000
@@ -23,6 +26,14 @@ def chromium() -> str:
             pytest.fail(words)
         pytest.skip(words)
     return found
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the page looks like as `name`.png in `SIGNALBOX_PICTURES`, where that is set: the docs' pictures come from here."""
+    if folder := os.environ.get("SIGNALBOX_PICTURES"):
+        shot = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
+        # A page has few colours; a third of the bytes.
+        shot.convert("RGB").quantize(128).save(Path(folder) / f"{name}.png", optimize=True)
 
 
 @contextmanager

@@ -296,6 +296,7 @@ def around(**changes: object) -> Surroundings:
         "ollama_models": (),
         "mails": 3,
         "outbox": ".signalbox/outbox",
+        "pages_url": "http://127.0.0.1:8000/",
         "flink_url": "http://127.0.0.1:8081",
         "is_other_model": False,
     }
@@ -303,19 +304,27 @@ def around(**changes: object) -> Surroundings:
 
 
 def test_summary_says_who_decided_and_what_to_do_next():
-    """Outcomes, deciders, mails, Flink's page, an LLM of one's own, and how to stop."""
+    """Outcomes, deciders, mails, the pages, Flink's page, an LLM of one's own, and how to stop."""
     text = "\n".join(line.text for line in summary(fold(FACTS), around(), seconds=2))
 
     for words in (
         "2 of 2 leads ended in 2.0 s: 1 completed, 1 none",
         "3 by contract, 1 by the embedded scorer, 0 by an LLM; 1 of them said that nobody should act",
         "3 .eml files in .signalbox/outbox",
+        "http://127.0.0.1:8000/",
         "http://127.0.0.1:8081",
         "make demo MODEL=llama3.2",
         "signalbox trace ada",
         "make down",
     ):
         assert words in text
+
+
+def test_summary_without_a_gateway_names_no_page():
+    """Nobody is sent to a page that is not there."""
+    lines = summary(fold(FACTS), around(pages_url=None), seconds=2)
+
+    assert not any(line.text.startswith("pages") for line in lines)
 
 
 def test_summary_offers_an_ollama_that_answers():
