@@ -57,18 +57,20 @@ def test_replay_same_definitions_change_nothing_whatever_happened(seed: int) -> 
 
 
 def test_replay_seeds_have_met_everything_that_can_happen() -> None:
-    """What the empty diff is shown on: every path, every kind of end, every reason of ours."""
-    paths, ends, reasons = set(), set(), set()
+    """What the empty diff is shown on: every path, every kind of end, every reason of ours, data that people edited."""
+    paths, ends, reasons, edited = set(), set(), set(), 0
     for seed in range(8):
         run = RecordedRun(FLEET)
         Wild(run, tuple(FLEET.agents), seed).go(300)
         paths |= {decision.path for decision in run.world.decisions}
         ends |= {outcome.status for outcome in run.world.outcomes}
         reasons |= {dead.reason for dead in run.world.dead_letters}
+        edited += sum(decision.data_from is not None for decision in run.world.decisions)
 
     assert paths == {"explicit", "contract", "cache", "model", "human"}
     assert ends >= {"completed", "none", "hop_budget", "token_budget", "loop", "failed", "expired"}
-    assert reasons == {"late", "unknown_agent", "model_failed"}
+    assert reasons == {"late", "unknown_agent", "model_failed", "invalid_envelope"}
+    assert edited
 
 
 @pytest.mark.parametrize("seed", range(4))
