@@ -22,7 +22,7 @@ APPROVE = {"reason": "do it?", "deadline_seconds": 7200}
 def parked(*agents: Any, **more: Any) -> Simulation:
     """A message `m-1` that nobody accepts, parked."""
     world = Simulation(rulebook(*(agents or (WRITER, EDITOR)), policy=ASKS))
-    world.send(message("m-1", {"breif": "a typo"}, **more))
+    world.send(message("m-1", {"text of it": "a typo"}, **more))
     assert len(world.reviews) == 1
     return world
 
@@ -62,7 +62,7 @@ class TestMessages:
 
         assert not world.dispatches
         _, again = world.reviews
-        assert again.message.data == {"breif": "a typo"}
+        assert again.message.data == {"text of it": "a typo"}
         assert "writer does not accept the edited data (" in again.reason
         assert "brief" in again.reason
         resolve(world, 3, agent="writer", data={"brief": "mended"})

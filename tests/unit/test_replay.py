@@ -90,7 +90,7 @@ def test_replay_that_ends_before_a_persons_edit_says_that_it_is_unknown() -> Non
     """The choice is on record, the data is not in the range: the message is not called changed."""
     asking = active(RESEARCH, SEND, review={"on_none": True})
     run = RecordedRun(asking)
-    run.send(message("m-1", {"laed": 1}, conversation="ada"))
+    run.send(message("m-1", {"led": 1}, conversation="ada"))
     run.wait(60_000)
     run.resolves("ada", "m-1", "research", data={"lead": 1})
     assert run.tasks
@@ -109,7 +109,7 @@ def test_replay_knows_a_loop_by_the_data_that_was_really_given() -> None:
     """An agent that hands back what a person edited for it goes in a circle; the message as it came would hide it."""
     asking = active(RESEARCH, SEND, review={"on_none": True})
     run = RecordedRun(asking)
-    run.send(message("m-1", {"laed": 1}, conversation="ada"))
+    run.send(message("m-1", {"led": 1}, conversation="ada"))
     run.resolves("ada", "m-1", "research", data={"lead": 1})
     run.answers(run.tasks.popitem()[1], {"lead": 1}, id="m-2")
     assert [outcome.status for outcome in run.world.outcomes] == ["loop"]
