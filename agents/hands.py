@@ -31,7 +31,10 @@ ContextFactory = Callable[[Attempt, Serving], Context]
 
 @dataclass(slots=True)
 class Counters:
-    """What heartbeats and metrics say. `handled` counts settled tasks, `failed` those of them that became dead letters."""
+    """What heartbeats and metrics say. `handled` counts settled tasks, `failed` those of them that became dead letters.
+
+    `busy_ms` is how long handlers ran in all.
+    """
 
     active: int = 0
     handled: int = 0
@@ -39,6 +42,7 @@ class Counters:
     escalated: int = 0
     attempts: int = 0
     retries: int = 0
+    busy_ms: int = 0
     handling: Buckets = field(default_factory=lambda: Buckets(HANDLING_SECONDS))
 
 
@@ -177,8 +181,9 @@ class Hands:
         item = start.item
         attempt = Attempt(item.record, item.envelope, start.attempt, self._clock.now_ms())
         result = await self._result(attempt, serving)
-        took_ms = self._clock.now_ms() - attempt.started_ms
-        self.counters.handling.observe(max(0, took_ms) / 1000)
+        took_ms = max(0, self._clock.now_ms() - attempt.started_ms)
+        self.counters.handling.observe(took_ms / 1000)
+        self.counters.busy_ms += took_ms
         if not self._work.is_ours(item):
             self._work.leave(item)
             return

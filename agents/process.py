@@ -212,6 +212,7 @@ class AgentProcess:
 
     def _observe(self, runner: Runner) -> Heartbeat:
         counters = runner.counters
+        capability = runner.serving.definition.capability
         return Heartbeat(
             agent=self._name,
             instance=self._instance,
@@ -223,6 +224,8 @@ class AgentProcess:
             digest=runner.serving.definition.digest,
             draining=runner.serving.retired is not None,
             paused=runner.is_resting,
+            capability=capability,
+            busy_ms=None if capability is None else counters.busy_ms,
             at=moment(self._clock),
         )
 

@@ -36,6 +36,7 @@ from signalbox.replay.records import (
 from signalbox.replay.report import Compared, Report
 from signalbox.routing.admit import decode
 from signalbox.routing.backoff import backoff_ms
+from signalbox.routing.colleagues import spared_in
 from signalbox.routing.rules import EnginePolicy, Rulebook
 from signalbox.routing.ticks import Origin
 from signalbox.topics import AGENT_MESSAGES
@@ -138,7 +139,10 @@ class Replay:
             if fate is None or message is None:
                 continue
             choice = self._choice(decisions, genuine)
-            case = Case(message, found.at_ms, found.before, choice)
+            listed = [] if review is None else [*review.candidates]
+            listed += decisions[0].candidates if decisions else ()
+            spared = spared_in(listed, self.recorded.rulebook.current)
+            case = Case(message, found.at_ms, found.before, choice, spared)
             asked = _was_asked(found, review, first)
             yield _Compare(case, found, first or fate, fate, asked)
 

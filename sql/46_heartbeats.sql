@@ -12,6 +12,8 @@ SELECT
     JSON_VALUE(json, '$.digest') AS definition_digest,
     TRY_CAST(JSON_VALUE(json, '$.draining') AS BOOLEAN) AS is_draining,
     TRY_CAST(JSON_VALUE(json, '$.paused') AS BOOLEAN) AS is_paused,
+    JSON_VALUE(json, '$.capability') AS capability,
+    TRY_CAST(JSON_VALUE(json, '$.busy_ms') AS BIGINT) AS busy_ms,
     {{ moment('at') }} AS beat_at,
     record_time
 FROM (

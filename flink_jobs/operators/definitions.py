@@ -15,7 +15,12 @@ from typing import Final, Protocol
 import orjson
 from pydantic import ValidationError
 
-from signalbox.contracts.liveness import LIVENESS_KEY, failed_from_json
+from signalbox.contracts.liveness import (
+    LIVENESS_KEY,
+    LOADS_KEY,
+    failed_from_json,
+    loads_from_json,
+)
 from signalbox.contracts.registry import (
     MANIFEST_KEY,
     RETIRED_PREFIX,
@@ -86,6 +91,8 @@ class Definitions:
             self._forget(key, parts)
         elif key == LIVENESS_KEY:
             self._know_failed(value, parts)
+        elif key == LOADS_KEY:
+            self._know_loads(value)
         elif key.startswith(RETIRED_PREFIX):
             self._retire(key, value, parts)
         elif self._keep(key, value, parts):
@@ -122,6 +129,13 @@ class Definitions:
             return
         parts.put(LIVENESS_KEY, value)
         self.rulebook = replace(self.rulebook, failed=failed)
+
+    def _know_loads(self, value: bytes) -> None:
+        """Take how agents do. In memory only: it is told anew within seconds, and till then everybody is as good as another."""
+        try:
+            self.rulebook = replace(self.rulebook, loads=loads_from_json(value))
+        except ValueError as error:
+            LOG.warning("agent_registry: record %r was ignored: %s", LOADS_KEY, error)
 
     def _set_retired(self, retired: dict[str, str], parts: Parts) -> None:
         parts.put(RETIRED_KEY, orjson.dumps(retired))

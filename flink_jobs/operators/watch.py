@@ -1,4 +1,4 @@
-"""Watch: heartbeats become the broadcast of who failed, and events `agent.lifecycle.…` on the side.
+"""Watch: heartbeats become the broadcast of who failed and how busy agents are, and events `agent.lifecycle.…` on the side.
 
 This module is Flink's side of it; what a silence is stands in `signalbox/routing/watch.py`. All heartbeats have one key, not one each
 agent: a silence is judged by what arrives of the others, and where nothing arrives at all the pulse must look at every agent
@@ -23,15 +23,22 @@ from flink_jobs.operators.output import AGENT_EVENTS, BYTES, flink_row
 from flink_jobs.operators.rows import Rows
 from signalbox.contracts.envelope import ORCHESTRATOR
 from signalbox.contracts.heartbeat import Heartbeat
-from signalbox.contracts.liveness import LIVENESS_KEY, Standing, failed_json
+from signalbox.contracts.liveness import (
+    LIVENESS_KEY,
+    LOADS_KEY,
+    Standing,
+    failed_json,
+    loads_json,
+)
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.routing.commands import PublishEvent
+from signalbox.routing.load_watch import LoadWatch
 from signalbox.routing.watch import Change, Watch
 
 BLOB = Types.PICKLED_BYTE_ARRAY()
 """Bytes in state."""
 BROADCAST_TYPE = Types.ROW([Types.STRING(), BYTES])
-"""(key, record): records of `agent_registry`, and under `LIVENESS_KEY` who failed."""
+"""(key, record): records of `agent_registry`; under `LIVENESS_KEY` who failed, under `LOADS_KEY` how agents do that share work."""
 
 
 class WatchAgents(KeyedProcessFunction):
@@ -46,6 +53,7 @@ class WatchAgents(KeyedProcessFunction):
         descriptor = MapStateDescriptor("standings", Types.STRING(), BLOB)
         self._standings = runtime_context.get_map_state(descriptor)
         self._watch: Watch | None = None
+        self._loads = LoadWatch()
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Take one heartbeat, or look who is silent; never raises on what a record holds."""
@@ -69,6 +77,8 @@ class WatchAgents(KeyedProcessFunction):
                 yield AGENT_EVENTS, flink_row(event)
         if any(change.kind in {"failed", "recovered"} for change in changes):
             yield _row(LIVENESS_KEY, failed_json(watch.failed))
+        if (loads := self._loads.news(moment_ms)) is not None:
+            yield _row(LOADS_KEY, loads_json(loads))
 
     def _heard(self, watch: Watch, record: bytes, moment_ms: int) -> list[Change]:
         try:
@@ -78,6 +88,7 @@ class WatchAgents(KeyedProcessFunction):
         if beat.agent == ORCHESTRATOR:
             watch.echo(moment_ms)
             return []
+        self._loads.beat(beat, moment_ms)
         before = watch.standing(beat.agent)
         change = watch.beat(beat, moment_ms)
         self._keep(watch, beat.agent, before)

@@ -24,6 +24,7 @@ from signalbox.contracts.review import SAID, Review, data_given
 from signalbox.replay.history import Met, history
 from signalbox.replay.judging import Case, first_question, fleet_of
 from signalbox.replay.records import Records, SeenMessage
+from signalbox.routing.colleagues import spared_in
 from signalbox.routing.counterfactual import Counterfactual, counterfactual
 from signalbox.routing.prompt import prompt_digest
 from signalbox.routing.rules import Rulebook, Rules
@@ -158,7 +159,10 @@ def _details(
     given: Envelope | None = None,
 ) -> Details:
     rules = versions.of(decision.definitions_digest)
-    case = None if message is None or met is None else Case(message, met.at_ms, met.before)
+    case = None
+    if message is not None and met is not None:
+        spared = spared_in(decision.candidates, rules)
+        case = Case(message, met.at_ms, met.before, spared=spared)
     prompt = None if case is None else _prompt(decision, case, rules, versions)
     fleet = None if case is None else fleet_of(case, rules)
     if fleet is None and rules is not None and decision.agent in rules.agents:

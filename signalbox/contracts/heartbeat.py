@@ -9,7 +9,8 @@ class Heartbeat(Record):
     """An agent instance as it sees itself. `active` counts handlers running now.
 
     `definitions` names the active set, `digest` the agent's own definition that is served. `draining`: it was removed.
-    `paused`: an event made it rest; its tasks wait.
+    `paused`: an event made it rest; its tasks wait. Where the definition says a `capability`, it is here, and `busy_ms` is how long
+    handlers ran in all, ms: both are left out otherwise.
     """
 
     agent: Name
@@ -22,4 +23,6 @@ class Heartbeat(Record):
     digest: str = ""
     draining: bool = False
     paused: bool = False
+    capability: Name | None = None
+    busy_ms: int | None = None
     at: Timestamp

@@ -27,6 +27,11 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def draw(*parts: str) -> float:
+    """Return a number in (0, 1] that `parts` together always give."""
+    return (int(_digest(*parts)[:13], 16) + 1) / 2**52
+
+
 def dispatch_id(cause_id: str, slot: str) -> str:
     """Return the id of the task that message `cause_id` gives rise to in `slot` (`route`, `target:<n>`, `step:<id>`, …)."""
     return f"task-{_digest(cause_id, slot)}"

@@ -145,8 +145,19 @@ class LimitsSpec(_Spec):
     acknowledge_seconds: float | None = Field(None, gt=0, le=3600)
 
 
+class Preference(_Spec):
+    """What counts, and how much, when one of several agents that do the same is to be given a message; 0 is not at all."""
+
+    load: float = Field(1.0, ge=0, le=10)
+    reliability: float = Field(1.0, ge=0, le=10)
+    latency: float = Field(1.0, ge=0, le=10)
+
+
 class AgentDefinition(_Spec):
     """One agent: what it is for, what it takes, what it answers, who does the work.
+
+    `capability` names work that others do just as well: of agents with one capability that accept a message, one is given it, by how
+    busy, reliable and fast they are.
 
     `pause_on` and `resume_on` say which events make it rest and work again; its tasks wait meanwhile. `on_silence`: what becomes of
     its open tasks when no process of it sends heartbeats any more; absent, what its fleet says.
@@ -159,6 +170,7 @@ class AgentDefinition(_Spec):
     examples: tuple[Prose, ...] = ()
     handler: HandlerSpec
     limits: LimitsSpec = LimitsSpec()
+    capability: Name | None = None
     handoffs: tuple[Name, ...] | None = None
     subscribe: SubscribeSpec | None = None
     pause_on: FilterList | None = None
@@ -248,7 +260,8 @@ class Calibration(_Spec):
 class FleetPolicy(_Spec):
     """`fleet.yaml`: how a fleet's conversations are decided, bounded and completed.
 
-    `on_silence` holds for agents that do not say it themselves; absent it is `wait`.
+    `on_silence` holds for agents that do not say it themselves; absent it is `wait`. `prefer`: see `Preference`; absent, all of it
+    counts alike.
     """
 
     name: Name
@@ -260,6 +273,7 @@ class FleetPolicy(_Spec):
     calibration: Calibration = Calibration()
     max_episodes: int = Field(100, ge=1)
     on_silence: SilencePolicy | None = None
+    prefer: Preference | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The policy as it goes into the manifest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -16,6 +16,7 @@ from signalbox.contracts.nearness import nearest_first
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.evaluation.rows import LabelledRow
 from signalbox.routing.admit import decode
+from signalbox.routing.colleagues import colleagues_of
 from signalbox.routing.commands import AskModel
 from signalbox.routing.rules import Rulebook
 from signalbox.routing.simulation import Simulation
@@ -59,7 +60,9 @@ class Trial:
     def __init__(self, row: LabelledRow, rulebook: Rulebook) -> None:
         self.row = row
         self._conversation = f"row-{row.line}"
-        self._world = Simulation(rulebook)
+        # Which of several that do the same is free is no question of routing quality: the labelled one is.
+        spared = colleagues_of(row.expected, rulebook.current)
+        self._world = Simulation(replace(rulebook, spared=spared) if spared else rulebook)
         self._scores: dict[str, float] = {}
         self._asked_about: tuple[str, ...] = ()
         self._last_failure: str | None = None

@@ -23,6 +23,8 @@ def overlaps(subject: Subject, likeness: Likeness) -> Iterator[Finding]:
     alike: dict[str, list[tuple[float, str]]] = defaultdict(list)
     telling = {name: _has_examples(subject, name) for name in subject.agents}
     for one, other in subject.overlapping():
+        if _are_colleagues(subject, one, other):
+            continue  # meant to: whoever of them is drawn, it is right
         score = likeness.of(one, other)
         if score >= likeness.alike:
             alike[other].append((score, one))
@@ -48,6 +50,11 @@ def overlaps(subject: Subject, likeness: Likeness) -> Iterator[Finding]:
             f"{name} accepts the same data as {some(untellable)}, so a model must choose by text",
             f"tell the contracts apart (a required key, a `const`), or give both at least {ENOUGH_EXAMPLES} `examples`",
         )
+
+
+def _are_colleagues(subject: Subject, one: str, other: str) -> bool:
+    capability = subject.agents[one].capability
+    return capability is not None and capability == subject.agents[other].capability
 
 
 def _has_examples(subject: Subject, agent: str) -> bool:

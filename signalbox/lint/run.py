@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from signalbox.definitions.loader import FleetFolder
+from signalbox.lint.capabilities import capabilities
 from signalbox.lint.catch_all import catch_all
 from signalbox.lint.cycles import cycles
 from signalbox.lint.descriptions import descriptions
@@ -34,6 +35,7 @@ def lint(folders: Sequence[FleetFolder], likeness: Likeness) -> tuple[Finding, .
         *cycles(subject),
         *catch_all(subject),
         *overlaps(subject, likeness),
+        *capabilities(subject),
         *descriptions(subject),
         *subscriptions(subject),
         *workflows(subject),

@@ -37,12 +37,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A message as it came to be decided. `resolution` is what a person chose for it, if one did."""
+    """A message as it came to be decided. `resolution` is what a person chose for it, if one did.
+
+    `spared` are agents left out for a colleague that does the same: how busy who was then is on no record, who was drawn is.
+    """
 
     message: Envelope
     at_ms: int
     before: Before
     resolution: Choice | None = None
+    spared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def judge(case: Case, rulebook: Rulebook) -> Judging:
     if message.deadline is not None:
         message = message.evolve(deadline=None)  # that it arrived in time is on record
     conversation = message.subject
+    if case.spared:
+        rulebook = replace(rulebook, spared=case.spared)
     world = Simulation(rulebook, now_ms=case.at_ms)
     world.blobs[conversation] = _state(case, rulebook).encode()
     world.send(message)

@@ -28,7 +28,8 @@ MAX_MISSES: Final = 5
 class Weighed:
     """Every agent of `rules` weighed for one message.
 
-    `accepted`: those that may act, in name order. `left_out`: those that could and are not asked, each with why.
+    `accepted`: those that may act, in name order. `left_out`: those that could and are not asked, each with why. `told`: by what
+    somebody was drawn of those that do the same.
     """
 
     data: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Weighed:
     accepted: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    told: str = ""
 
     @property
     def rejected_total(self) -> int:

@@ -38,7 +38,7 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
         start(turn, message, started, sequence)
         return
     candidates = weigh(message.data, rules, handoffs_of(sender, turn.rulebook))
-    if turn.state.detours or turn.rulebook.failed:
+    if turn.state.detours or turn.rulebook.failed or rules.has_colleagues:
         candidates = leave_out(turn, message, candidates)
     names = candidates.accepted
     if not names:
@@ -57,7 +57,9 @@ def decide(turn: Turn, message: Envelope, *, sender: str | None, sequence: int |
     elif len(names) == 1 and not rules.is_model_always(turn.state.fleet):
         turn.release(sequence)
         reason = f"only {names[0]} accepts the data"
-        if candidates.left_out:
+        if candidates.told:
+            reason = candidates.told
+        elif candidates.left_out:
             reason = f"only {names[0]} of those that accept the data can be reached"
         conclude(turn, message, names[0], candidates, path="contract", reason=reason, sender=sender)
     else:
@@ -232,6 +234,8 @@ def conclude_none(
         candidates=candidates,
         **more,
     )
+    if turn.state.detours:
+        forget(turn, message)
     turn.release(sequence)
     if acting and turn.state.fleet is None:
         turn.evolve(fleet=current_rules(turn).agents[acting[0]].fleet)

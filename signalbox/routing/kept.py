@@ -6,7 +6,7 @@ Most conversations have nothing of this, and then neither their blob nor their d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self
 
 
@@ -46,7 +46,14 @@ _DEFAULTS: Final = {slot.name: slot.default for slot in fields(KeptTask)}
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """A message that is decided without `avoid`, each with why: they could not be reached. `number`: how often it was taken back."""
+    """A message that is decided without some agents.
+
+    Attributes:
+        avoid: those that could not be reached, each with why.
+        number: how often the message was taken back.
+        spared: those whose colleague was drawn, for the decision that is open now.
+    """
 
     avoid: Mapping[str, str]
     number: int = 0
+    spared: Mapping[str, str] = field(default_factory=dict)

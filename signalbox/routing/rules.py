@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self
 
+from signalbox.contracts.liveness import Load
 from signalbox.definitions.contract import Contract
 from signalbox.definitions.fleet import ActiveSet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy, SilencePolicy
@@ -61,6 +62,8 @@ class Rules:
     engine: EnginePolicy
     subscriptions: Subscriptions
     workflows: Mapping[str, CompiledWorkflow] = field(default_factory=dict)
+    has_colleagues: bool = False
+    """Whether several agents name one capability."""
 
     @classmethod
     def compile(cls, active: ActiveSet, engine: EnginePolicy) -> Self:
@@ -85,6 +88,7 @@ class Rules:
             engine=engine,
             subscriptions=Subscriptions(active.agents),
             workflows=_compiled(active),
+            has_colleagues=_has_colleagues(active),
         )
 
     def started_by(self, kind: str) -> tuple[CompiledWorkflow, ...]:
@@ -113,6 +117,11 @@ def _on_silence(definition: AgentDefinition, name: str, active: ActiveSet) -> Si
     return definition.on_silence or policy.on_silence or "wait"
 
 
+def _has_colleagues(active: ActiveSet) -> bool:
+    named = [one.capability for one in active.agents.values() if one.capability is not None]
+    return len(named) > len(set(named))
+
+
 def _compiled(active: ActiveSet) -> dict[str, CompiledWorkflow]:
     for name, definition in active.workflows.items():
         if unknown := sorted(definition.agents - active.agents.keys()):
@@ -132,13 +141,16 @@ class Rulebook:
     """The active rules and their predecessors, so that a message in flight finishes under the version that admitted it.
 
     `retired` are removed agents that may still answer: what they may hand off to holds until they are through. `failed` are agents
-    whose heartbeats stopped, each with since when, ms since 1970.
+    whose heartbeats stopped, each with since when, ms since 1970. `loads` is how those do that share work with others; `spared` are
+    agents of whom a what-if replay knows that a colleague was drawn.
     """
 
     current: Rules | None = None
     earlier: tuple[Rules, ...] = field(default=())
     retired: Mapping[str, AgentDefinition] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    spared: frozenset[str] = frozenset()
 
     def activate(self, rules: Rules) -> Self:
         """Return the rulebook with `rules` current and at most three versions kept."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.errors import StackError
 from signalbox.local_stack.temporary import TemporaryBroker, TemporaryCluster
 from signalbox.topics import AGENT_DECISIONS, AGENT_MESSAGES_DLQ, AGENT_REGISTRY
@@ -95,6 +99,50 @@ def test_job_garbage_in_the_registry_changes_nothing_and_a_new_manifest_is_taken
     agents = (_decided_by(job, f"registry-2-{number}") for number in range(200))
     assert "beta" in agents
     job.apply(*AGENTS)
+
+
+def test_job_gives_work_to_the_colleague_that_has_room(job: RunningJob) -> None:
+    """Heartbeats say that one of two agents is full: within seconds nearly all goes to the other, and the record says why."""
+    alike = [agent(name, ["b"], capability="reading") for name in ("beta", "gamma")]
+    job.apply(agent("alpha", ["a"]), *alike)
+
+    def decisions(round_: int) -> list[dict[str, Any]]:
+        for name, active in (("beta", 10), ("gamma", 0)):
+            job.producer.send("job.agent_heartbeats", key=name.encode(), value=_beat(name, active))
+        names = [f"colleague-{round_}-{number}" for number in range(20)]
+        job.send(*(message(f"m-{name}", {"b": 1}, conversation=name) for name in names))
+        keys = {name.encode() for name in names}
+        found = job.wait_for(
+            [AGENT_DECISIONS], lambda records: len({r.key for r in records} & keys) == len(keys)
+        )
+        return [json.loads(record.value) for record in found if record.key in keys]
+
+    for round_ in range(60):
+        decided = decisions(round_)
+        if all("busy" in one["reason"] and "share 0.50" not in one["reason"] for one in decided):
+            break
+    agents = Counter(one["agent"] for one in decided)
+    assert agents["gamma"] > 3 * agents["beta"], decided
+    assert {one["path"] for one in decided} == {"contract"}
+    (told,) = {one["reason"] for one in decided if one["agent"] == "gamma"}
+    assert told == "gamma was drawn of 2 that do reading: share 0.95 by 0% busy, 100% reliable"
+    job.apply(*AGENTS)
+
+
+def _beat(name: str, active: int) -> bytes:
+    beat = Heartbeat(
+        agent=name,
+        instance="0",
+        active=active,
+        max_concurrent=10,
+        handled=0,
+        failed=0,
+        definitions="",
+        capability="reading",
+        busy_ms=0,
+        at=datetime.now(UTC),
+    )
+    return beat.to_json()
 
 
 def _decided_by(job: RunningJob, conversation: str) -> str:

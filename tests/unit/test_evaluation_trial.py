@@ -72,6 +72,18 @@ def test_who_hears_a_message_is_not_where_it_goes() -> None:
     assert (nowhere.agent, nowhere.path) == ("NONE", "contract")
 
 
+def test_the_labelled_of_several_that_do_the_same_is_drawn() -> None:
+    """Who is free is no question of routing quality; with a label that is none of them the draw is as ever."""
+    alike = [agent(name, ["w"], capability="writing") for name in ("ann", "bob", "cyd")]
+    rules = rulebook(*alike)
+
+    for name in ("ann", "bob", "cyd"):
+        trial = Trial(row({"w": 1}, name), rules)
+        trial.begin()
+        assert trial.prediction(model_calls=0, decision_ms=1.0).agent == name
+    assert decide({"w": 1}, rules=rules).agent in {"ann", "bob", "cyd"}
+
+
 def test_claimed_source_without_a_task_is_a_dead_letter_and_goes_nowhere() -> None:
     """What a message claims proves nothing."""
     found = decide({"b": 1}, source="agent/alpha")

@@ -208,6 +208,34 @@ def test_overlap_of_agents_that_read_alike_is_a_warning_whatever_the_examples(fo
     assert rules(folder, alike={("last", "twin"): 0.9}) == ["overlap"]
 
 
+def test_agents_of_one_capability_may_overlap_and_must_answer_alike(folder):
+    """Whoever is drawn is right, so nothing must tell them apart; another type or other handoffs would."""
+    one = {"capability": "writing", "handoffs": ["last"]}
+    same = {**one, "output": {"type": "text.done", "description": "A.", "schema": keys("text")}}
+    for name in ("ann", "bob"):
+        write_agent(folder, name, keys("brief"), keys("text"), **same)
+    alike = {("ann", "bob"): 0.9}
+    assert rules(folder, alike=alike) == []
+
+    write_agent(folder, "cyd", keys("brief"), keys("text"), **one)
+    write_agent(folder, "dan", keys("brief"), keys("text"), **{**same, "handoffs": None})
+    told = {Path(one.path).stem: one for one in found(folder, alike) if one.rule == "capability"}
+    assert sorted(told) == ["cyd", "dan"]
+    assert "answers with cyd.done, not text.done" in told["cyd"].what
+    assert "hands off to others" in told["dan"].what
+
+
+def test_capability_that_nobody_shares_is_a_warning_with_the_others(folder):
+    """A misspelt one shares nothing, silently, so it is said."""
+    write_agent(
+        folder, "first", keys("brief"), keys("text"), handoffs=["last"], capability="wiring"
+    )
+    (finding,) = found(folder)
+
+    assert (finding.rule, finding.level) == ("capability", "warning")
+    assert "only first does wiring" in finding.what
+
+
 def test_contracts_told_apart_by_a_constant_do_not_overlap(folder):
     """The same keys with different constants have no data in common."""
     (folder / "fleet.yaml").write_text("name: test\ncompletes_on: [last.done, a.done, b.done]\n")

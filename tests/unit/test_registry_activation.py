@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from flink_jobs.operators.definitions import HISTORY_KEY, Definitions
+from signalbox.contracts.liveness import LOADS_KEY, Load, loads_json
 from signalbox.contracts.registry import MANIFEST_KEY
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.registry_state import RegistryState
@@ -55,6 +56,19 @@ def taken(
 
 FIRST = active_set(agent("alpha", ["a"]))
 SECOND = active_set(agent("alpha", ["a"]), agent("beta", ["b"]))
+
+
+def test_definitions_loads_are_known_until_others_come_and_what_is_none_changes_nothing() -> None:
+    """How agents do comes by the same broadcast; it is in memory only, because it is told anew within seconds."""
+    parts = FakeParts()
+    told = {"alpha": Load(0.5, 1.0, 200)}
+    definitions = taken([*records_of(FIRST), (LOADS_KEY, loads_json(told))], parts)
+    definitions.take(LOADS_KEY, b"[1]", parts)
+
+    assert definitions.rulebook.loads == told
+    assert LOADS_KEY not in parts
+    definitions.take(LOADS_KEY, loads_json({}), parts)
+    assert definitions.rulebook.loads == {}
 
 
 def test_definitions_manifest_with_all_parts_is_active() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from connectors.replay_run import ModelCaller
 from connectors.scripted_model import ScriptedChatModel
 from connectors.topic_reader import read_topic
+from signalbox.contracts.liveness import Load
 from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import AgentDefinition, FleetPolicy
@@ -103,6 +105,27 @@ def test_replay_that_ends_before_a_persons_edit_says_that_it_is_unknown() -> Non
     whole = replayed(run.broker, asking)
     assert (whole["unknown"], whole["changed"]) == (0, 0)
     assert whole["same"] >= 1
+
+
+def test_replay_draws_who_was_drawn_then() -> None:
+    """How busy who was is on no record; of agents that do the same the one that had the message has it again."""
+    names = [f"w{number}" for number in range(8)]
+    alike = [agent(name, ["brief"], capability="writing") for name in names]
+    writing = plain(*alike, agent("edit", ["brief"]), agent("read", ["text"], capability="reading"))
+    run = RecordedRun(writing)
+    for number in range(40):
+        loads = {
+            name: Load((number * 7 + at * 3) % 10 / 10, 1.0, None) for at, name in enumerate(names)
+        }
+        run.world.rulebook = replace(run.world.rulebook, loads=loads)
+        run.send(message(f"m-{number}", {"brief": number}, conversation=f"c-{number}"))
+        choices = run.world.questions[f"c-{number}"].request.choices
+        run.model_says(f"c-{number}", sorted(choices)[number % 2])
+
+    report = replayed(run.broker, writing)
+
+    assert len({one.agent for one in run.world.decisions}) > 5
+    assert (report["changed"], report["unknown"], report["same"]) == (0, 0, 40)
 
 
 def test_replay_knows_a_loop_by_the_data_that_was_really_given() -> None:
