@@ -6,25 +6,20 @@ messages wait their turn. Every accepted message ends in exactly one of: dispatc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import assert_never
 
-from signalbox.contracts.chat import ChatAnswer
-from signalbox.contracts.decision import NONE, DecisionPath
-from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
+from signalbox.contracts.envelope import TASK_ESCALATED
 from signalbox.contracts.events import is_event
-from signalbox.routing.answers import UnusableAnswer, parse_answer
 from signalbox.routing.arrive import arrive, escalate
-from signalbox.routing.backoff import backoff_ms
-from signalbox.routing.candidates import Weighed, definition_of, handoffs_of, weigh
+from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Command
-from signalbox.routing.decide import conclude, conclude_none, current_rules, decide, emit_question
+from signalbox.routing.decide import decide
 from signalbox.routing.events import publish_end, take_event
 from signalbox.routing.hear import end_listening, is_listener
-from signalbox.routing.left_out import as_asked, is_to_be_left_out
-from signalbox.routing.prompt import prompt_digest, routing_request
-from signalbox.routing.rules import Rulebook, Rules
-from signalbox.routing.state import Conversation, InFlight
+from signalbox.routing.model_answer import answered, ask_again, failed
+from signalbox.routing.resolution import apply_resolution
+from signalbox.routing.rules import Rulebook
+from signalbox.routing.state import Conversation
 from signalbox.routing.taking_back import (
     agent_failed,
     decide_what_was_taken_back,
@@ -79,9 +74,9 @@ def _take_tick(turn: Turn, tick: Tick) -> None:
         case MessageReady():
             _ready(turn, tick)
         case ModelAnswered():
-            _answered(turn, tick)
+            answered(turn, tick)
         case ModelFailed():
-            _failed(turn, tick)
+            failed(turn, tick)
         case DecisionCrashed():
             _crashed(turn, tick)
         case TimePassed():
@@ -108,9 +103,9 @@ def _ready(turn: Turn, tick: MessageReady) -> None:
         if in_flight.sequence != tick.sequence:
             return
         if in_flight.phase == "parked":
-            _apply_resolution(turn, tick.message, in_flight)
+            apply_resolution(turn, tick.message, in_flight)
         else:
-            _ask_again(turn, tick.message, in_flight)
+            ask_again(turn, tick.message, in_flight)
         return
     waiting = turn.state.waiting
     if not waiting or waiting[0].sequence != tick.sequence:
@@ -133,110 +128,6 @@ def _ready(turn: Turn, tick: MessageReady) -> None:
         escalate(turn, tick.message, head.sender, sequence=tick.sequence)
         return
     decide(turn, tick.message, sender=head.sender, sequence=tick.sequence)
-
-
-def _ask_again(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
-    """The call was lost in a restart: ask again, under the version that admitted the message while it is kept."""
-    rules = turn.rulebook.version(in_flight.definitions)
-    if rules is None:
-        _decide_anew(turn, message, in_flight)
-        return
-    names = _candidates(turn, message, in_flight, rules).accepted
-    emit_question(turn, message, names, rules)
-
-
-def _answered(turn: Turn, tick: ModelAnswered) -> None:
-    in_flight = _deciding(turn, tick.sequence)
-    if in_flight is None:
-        return
-    answer, message = tick.answer, tick.message
-    in_flight = in_flight.evolve(
-        tokens_in=in_flight.tokens_in + answer.tokens_in,
-        tokens_out=in_flight.tokens_out + answer.tokens_out,
-    )
-    spent = answer.tokens_in + answer.tokens_out
-    turn.evolve(in_flight=in_flight, tokens=turn.state.tokens + spent)
-    rules = turn.rulebook.version(in_flight.definitions)
-    if rules is None:
-        _decide_anew(turn, message, in_flight)
-        return
-    candidates = _candidates(turn, message, in_flight, rules).scored(answer.scores or {})
-    names = candidates.accepted
-    verdict = parse_answer(answer.text, answer.shortlist or names)
-    facts = _facts(turn, message, in_flight, names, rules, answer)
-    if isinstance(verdict, UnusableAnswer):
-        _repair_or_review(turn, message, in_flight, rules, candidates, verdict.problem, facts=facts)
-        return
-    facts["confidence"] = verdict.confidence
-    path: DecisionPath = "cache" if answer.cached else "model"
-    if verdict.agent == NONE:
-        conclude_none(
-            turn,
-            message,
-            candidates,
-            path=path,
-            reason=verdict.reason,
-            sender=in_flight.sender,
-            sequence=in_flight.sequence,
-            **facts,
-        )
-    elif verdict.confidence < turn.policy.review.below_confidence:
-        reason = f"{answer.model} chose {verdict.agent} with confidence {verdict.confidence:.2f}: {verdict.reason}"
-        turn.park(
-            message,
-            candidates,
-            reason,
-            sender=in_flight.sender,
-            sequence=in_flight.sequence,
-            **facts,
-        )
-    elif verdict.agent not in current_rules(turn).agents or (
-        turn.rulebook.failed and is_to_be_left_out(turn, candidates, verdict.agent)
-    ):
-        _decide_anew(turn, message, in_flight)
-    else:
-        turn.release(in_flight.sequence)
-        conclude(
-            turn,
-            message,
-            verdict.agent,
-            candidates,
-            path=path,
-            reason=verdict.reason,
-            sender=in_flight.sender,
-            **facts,
-        )
-
-
-def _failed(turn: Turn, tick: ModelFailed) -> None:
-    in_flight = _deciding(turn, tick.sequence)
-    if in_flight is None:
-        return
-    rules = turn.rulebook.version(in_flight.definitions)
-    if rules is None:
-        _decide_anew(turn, tick.message, in_flight)
-        return
-    engine = rules.engine
-    if tick.is_retryable and in_flight.attempt < engine.model_max_attempts:
-        wait_ms = backoff_ms(
-            in_flight.attempt,
-            base_seconds=engine.backoff_base_seconds,
-            cap_seconds=engine.backoff_cap_seconds,
-            seed=in_flight.message_id,
-            retry_after_seconds=tick.retry_after_seconds,
-        )
-        turn.evolve(
-            in_flight=in_flight.evolve(
-                attempt=in_flight.attempt + 1, not_before_ms=turn.now_ms + wait_ms
-            )
-        )
-        names = _candidates(turn, tick.message, in_flight, rules).accepted
-        emit_question(turn, tick.message, names, rules)
-        return
-    detail = f"attempt {in_flight.attempt} of {engine.model_max_attempts}: {tick.detail}"
-    turn.release(in_flight.sequence)
-    turn.dead_letter(tick.message, "model_failed", detail, attempts=in_flight.attempt)
-    turn.judge("failed", detail)
 
 
 def _crashed(turn: Turn, tick: DecisionCrashed) -> None:
@@ -290,128 +181,3 @@ def _time_passed(turn: Turn) -> None:
                 end_listening(turn, silence)
             else:
                 turn.judge("expired", silence)
-
-
-def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
-    resolution = in_flight.resolution
-    if resolution is None:
-        return
-    rules = current_rules(turn)
-    # Waiting for a person does not spend the agents' time budget: it begins anew.
-    turn.evolve(deadline_ms=turn.now_ms + int(turn.policy.budgets.seconds * 1000))
-    is_edited = resolution.data is not None
-    given = message if resolution.data is None else message.evolve(data=resolution.data)
-    # A person may overrule an allowlist, never a contract: the agent could not use the data.
-    candidates = weigh(given.data, rules, None)
-    reason = f"{resolution.resolved_by} decided{' on edited data' if is_edited else ''}"
-    if resolution.comment:
-        reason = f"{reason}: {resolution.comment}"
-    # A model may have been asked first; its tokens are on no other record.
-    spent: dict[str, Any] = {"tokens_in": in_flight.tokens_in, "tokens_out": in_flight.tokens_out}
-    if resolution.agent == NONE:
-        conclude_none(
-            turn,
-            message,
-            candidates,
-            path="human",
-            reason=reason,
-            sender=in_flight.sender,
-            sequence=in_flight.sequence,
-            **spent,
-        )
-    elif resolution.agent not in candidates.accepted:
-        _ask_person_again(turn, message, given, in_flight, resolution.agent)
-    else:
-        turn.release(in_flight.sequence)
-        conclude(
-            turn,
-            given,
-            resolution.agent,
-            candidates,
-            path="human",
-            reason=reason,
-            sender=in_flight.sender,
-            data_from=resolution.message_id if is_edited else None,
-            **spent,
-        )
-
-
-def _ask_person_again(
-    turn: Turn, message: Envelope, given: Envelope, in_flight: InFlight, agent: str
-) -> None:
-    """The chosen agent could not use the data: the question stays, about the message as it came."""
-    rules = current_rules(turn)
-    told = "the data"
-    if given is not message:
-        told = f"the edited data ({', '.join(rules.agents[agent].contract.violations(given.data))})"
-    problem = f"{agent} does not accept {told}; choose another agent or NONE"
-    candidates = weigh(message.data, rules, None)
-    turn.park(message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence)
-
-
-def _repair_or_review(
-    turn: Turn,
-    message: Envelope,
-    in_flight: InFlight,
-    rules: Rules,
-    candidates: Weighed,
-    problem: str,
-    *,
-    facts: Mapping[str, Any],
-) -> None:
-    if in_flight.is_repaired:
-        turn.park(
-            message,
-            candidates,
-            f"the model's answer was unusable twice: {problem}",
-            sender=in_flight.sender,
-            sequence=in_flight.sequence,
-            **facts,
-        )
-        return
-    turn.evolve(in_flight=in_flight.evolve(is_repaired=True, not_before_ms=0))
-    emit_question(turn, message, candidates.accepted, rules, problem=problem)
-
-
-def _decide_anew(turn: Turn, message: Envelope, in_flight: InFlight) -> None:
-    """The version this decision began under is gone, or the chosen agent is: decide under the current one."""
-    turn.evolve(in_flight=None)
-    decide(turn, message, sender=in_flight.sender, sequence=in_flight.sequence)
-
-
-def _deciding(turn: Turn, sequence: int) -> InFlight | None:
-    in_flight = turn.state.in_flight
-    if in_flight is None or in_flight.sequence != sequence or in_flight.phase != "deciding":
-        return None  # an answer to a question nobody asks any more: the episode ended meanwhile
-    return in_flight
-
-
-def _candidates(turn: Turn, message: Envelope, in_flight: InFlight, rules: Rules) -> Weighed:
-    weighed = weigh(message.data, rules, handoffs_of(in_flight.sender, turn.rulebook))
-    return as_asked(turn, message, weighed) if turn.state.detours else weighed
-
-
-def _facts(
-    turn: Turn,
-    message: Envelope,
-    in_flight: InFlight,
-    names: tuple[str, ...],
-    rules: Rules,
-    answer: ChatAnswer,
-) -> dict[str, Any]:
-    request = routing_request(
-        message, names, rules, sender=in_flight.sender, fleet=turn.state.fleet
-    )
-    return {
-        "model": answer.model,
-        "prompt_digest": prompt_digest(request),
-        "shortlist": answer.shortlist,
-        "calibration": answer.calibration,
-        "definitions": rules.digest,
-        "answer": answer.text,
-        "tokens_in": in_flight.tokens_in,
-        "tokens_out": in_flight.tokens_out,
-        "latency_ms": answer.latency_ms,
-        "attempts": in_flight.attempt + in_flight.is_repaired,
-        "cached": answer.cached,
-    }
