@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import sqlite3
 import threading
@@ -156,6 +157,24 @@ def test_what_is_no_record_changes_nothing(store: Store) -> None:
 
     assert store.contents().pop("source") == [("agent_messages", 0, 5)]
     assert not any(rows for table, rows in store.contents().items() if table != "source")
+
+
+@pytest.mark.parametrize("episode", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_that_no_table_holds_changes_nothing(store: Store, episode: int) -> None:
+    """Nobody's record ends the process, or it would be read, and end it, at each start again."""
+    fields = {
+        "conversation_id": "c-1", "episode": episode, "status": "completed", "hops": 1, "tokens": 0,
+        "started_at": "2026-01-02T00:00:00Z", "ended_at": "2026-01-02T00:00:00Z",
+    }  # fmt: skip
+    store.take(
+        [
+            ConsumedRecord("agent_outcomes", 0, 0, b"k", json.dumps(fields).encode(), {}, T0),
+            ConsumedRecord("agent_messages", 0, 0, b"k", message("m-1", {}).to_json(), {}, T0),
+        ]
+    )
+
+    assert store.offsets() == {("agent_outcomes", 0): 1, ("agent_messages", 0): 1}
+    assert [row[0] for row in store.contents()["record"]] == ["agent_messages"]
 
 
 def test_an_answer_counts_for_the_agent_that_had_the_task(store: Store) -> None:
