@@ -143,9 +143,9 @@ ALERTS: Final = (
         f"min({_BEHIND}) > 10000 or {level('max', 'signalbox_readmodel_broker_up')} == 0",
         "2m",
         "ticket",
-        "the gateway shows the past: its read model is behind, or without a broker",
-        "logs/readmodel.log; it catches up by itself, at some thousand records a second. `signalbox readmodel "
-        "status` says how far it is.",
+        "the gateway shows the past: its read model is behind, or does not follow",
+        "logs/readmodel.log says what it lacks, a broker or room on the disk; it catches up by itself, at some thousand records "
+        "a second. `signalbox readmodel status` says how far it is.",
     ),
     Alert(
         "GatewayWithoutBroker",

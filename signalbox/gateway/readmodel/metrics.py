@@ -94,7 +94,7 @@ class Measurements:
             yield from self._counted()
             ages: Samples = {(agent,): age for agent, age in self._ages().items()}
             yield family("signalbox_readmodel_heartbeat_age_seconds", ages)
-        except (sqlite3.OperationalError, NotReadyError):
+        except (sqlite3.DatabaseError, NotReadyError):
             # Not there yet, or made anew just now: no numbers instead of wrong ones.
             return
 

@@ -87,12 +87,12 @@ class ReadModel:
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
-                raise _not_ready()
+                raise _not_ready(version)
             # One moment for all questions of a request.
             connection.execute("BEGIN")
             yield connection
-        except sqlite3.OperationalError as error:
-            # Locked while its consumer mends it, or the disk does not answer.
+        except sqlite3.DatabaseError as error:
+            # Locked while its consumer mends it, no whole database, or the disk does not answer.
             _log.warning("readmodel.not_read", detail=str(error))
             raise _not_ready() from None
         finally:
@@ -355,7 +355,12 @@ def _before(page: Page, *columns: str) -> tuple[list[str], list[Any]]:
     return [f"({', '.join(columns)}) < (?, ?)"], [*page.before]
 
 
-def _not_ready() -> NotReadyError:
+def _not_ready(version: int = 0) -> NotReadyError:
+    if version:
+        return NotReadyError(
+            f"the read model's tables are of version {version}, and this gateway reads version {VERSION}; "
+            "its consumer makes them anew when it starts: start gateway and consumer of one release"
+        )
     return NotReadyError(
         "the read model is not there yet; its consumer begins with the stack, `signalbox status` says"
     )

@@ -30,6 +30,7 @@ class Store:
         self.path = path
         self._prefix = prefix
         self._connection = open_to_write(path)
+        self._inode = path.stat().st_ino
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +41,13 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def is_there(self) -> bool:
+        """Say whether the file is still the one that was opened: who opens one by its name gets another, where it was removed."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def offsets(self) -> dict[Partition, int]:
         """Return where reading goes on in each partition that was read."""
