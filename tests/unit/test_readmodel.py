@@ -130,6 +130,19 @@ def test_a_record_that_comes_again_counts_nothing(recorded: RecordedRun, store: 
     assert store.contents() == before
 
 
+def test_the_read_model_says_how_far_a_partition_was_read(
+    recorded: RecordedRun, tmp_path: Path
+) -> None:
+    """Which is what has to be known of it before something that it does not know is given up."""
+    place = ReadModelPlace(tmp_path)
+    with Store(place.current(), "") as store:
+        store.take(records_of(recorded.broker))
+        offsets = store.offsets()
+
+    assert {one: ReadModel(place).read_to(one) for one in offsets} == offsets
+    assert ReadModel(place).read_to(Partition("agent_outcomes", 99)) == 0
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(
     recorded: RecordedRun, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

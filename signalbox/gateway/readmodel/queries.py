@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 import orjson
 import structlog
 
-from connectors.broker import ConsumedRecord
+from connectors.broker import ConsumedRecord, Partition
 from signalbox.cli.facts import Fact, facts_of
 from signalbox.cli.track_record import TrackRecord, record_of
 from signalbox.contracts.dead_letter_mark import DeadLetterMark
@@ -106,6 +106,14 @@ class ReadModel:
                 "SELECT * FROM record WHERE conversation = ? ORDER BY at_ms, topic, partition, offset LIMIT ?",
                 (conversation, MAX_FACTS),
             )
+
+    def read_to(self, partition: Partition) -> int:
+        """Return the offset up to which a partition was read, which is the one that is read next."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT next_offset FROM source WHERE topic = ? AND partition = ?", partition
+            ).fetchone()
+            return 0 if row is None else int(row["next_offset"])
 
     def tail(self, after: Cursor | None, limit: int) -> Tail:
         """Return the newest `limit` facts that were read after a place; none where that is not in the file that counts now."""
