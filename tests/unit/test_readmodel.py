@@ -23,6 +23,8 @@ from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.gateway.readmodel import follower as follower_module
+from signalbox.gateway.readmodel import store as store_module
 from signalbox.gateway.readmodel.follower import FIXED_TOPICS, Follower, rebuild
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.queries import NotReadyError, Page, ReadModel
@@ -404,6 +406,30 @@ def test_a_file_that_is_no_whole_database_is_made_anew(
         rows = lab.contents()["record"]
 
     assert len(rows) > 200
+
+
+def test_as_much_is_forgotten_as_has_to_be(
+    recorded: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small parts, one after the other, not one an hour: what comes faster would fill the disk."""
+    for module in (store_module, follower_module):
+        monkeypatch.setattr(module, "FORGOTTEN_AT_ONCE", 7)
+    turns = itertools.count()
+    place = ReadModelPlace(tmp_path)
+    with Store(place.current(), "") as store:
+        store.take(records_of(recorded.broker))
+    Follower(
+        recorded.broker,
+        "",
+        place,
+        is_stopped=lambda: next(turns) > 100,
+        # Asked some times a turn: all of them are within the hour.
+        now=itertools.count().__next__,
+        now_ms=lambda: recorded.now_ms + 100 * 24 * 60 * 60 * 1000,
+    ).run()
+
+    with Store(place.current(), "") as store:
+        assert store.contents()["record"] == []
 
 
 def test_while_the_disk_is_full_it_is_tried_again(

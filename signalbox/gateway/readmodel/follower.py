@@ -14,7 +14,7 @@ from connectors.broker import Broker, BrokerError, LogReader, Partition
 from signalbox.cli.facts import CONVERSATION_TOPICS
 from signalbox.gateway.readmodel.metrics import Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
-from signalbox.gateway.readmodel.store import Store
+from signalbox.gateway.readmodel.store import FORGOTTEN_AT_ONCE, Store
 from signalbox.gateway.readmodel.trouble import is_broken, is_passing
 from signalbox.topics import (
     AGENT_HEARTBEATS,
@@ -133,8 +133,9 @@ class Follower:
                 measure_at = self._now() + MEASURE_EVERY_SECONDS
                 assigned = self._measure(store, reader, assigned)
             if self._now() >= forget_at:
-                forget_at = self._now() + _FORGET_EVERY_SECONDS
-                store.forget_old(self._now_ms())
+                is_all = store.forget_old(self._now_ms()) < FORGOTTEN_AT_ONCE
+                # Else less would be forgotten in an hour than comes, and the file would grow until the disk is full.
+                forget_at = self._now() + (_FORGET_EVERY_SECONDS if is_all else _LOOK_EVERY_SECONDS)
 
     def _take(self, store: Store, reader: LogReader) -> bool:
         """Take what is there; False where some of it was taken before."""

@@ -26,10 +26,11 @@ MAX_FACTS: Final = 20_000
 OPEN: Final = "open"
 """The status of a conversation without an outcome."""
 RECENT_TASKS: Final = 1000
-_OPEN_LETTER: Final = (
+OPEN_LETTER: Final = (
     "NOT EXISTS (SELECT 1 FROM name WHERE name.id = d.replay_id) "
     "AND NOT EXISTS (SELECT 1 FROM mark WHERE mark.place = d.partition || ':' || d.offset)"
 )
+"""Of a dead letter `d`: nobody replayed or discarded it."""
 
 
 class NotReadyError(SignalboxError):
@@ -217,7 +218,7 @@ class ReadModel:
                 wanted.append(f"d.{column} = ?")
                 values.append(value)
         if is_open:
-            wanted.append(_OPEN_LETTER)
+            wanted.append(OPEN_LETTER)
         with self._open() as connection:
             return _facts(
                 connection,
@@ -243,7 +244,7 @@ class ReadModel:
         """Return how many dead letters there are of each reason, the most frequent first; `is_open` as in `dead_letters`."""
         with self._open() as connection:
             rows = connection.execute(
-                f"SELECT reason, count(*) AS number FROM dead_letter d WHERE {_OPEN_LETTER if is_open else '1'} "
+                f"SELECT reason, count(*) AS number FROM dead_letter d WHERE {OPEN_LETTER if is_open else '1'} "
                 "GROUP BY reason ORDER BY number DESC, reason"
             )
             return {row["reason"]: row["number"] for row in rows}
