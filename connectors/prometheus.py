@@ -116,6 +116,17 @@ class TargetFile:
         # Whole or not at all: Prometheus watches the folder.
         scratch.replace(self._path)
 
+    def announce(self, port: int) -> None:
+        """Say it where that can be written; else say so in the log: nobody is to be without a process for want of a file."""
+        try:
+            self.write(port)
+        except OSError as error:
+            _log.warning(
+                "metrics.not_announced",
+                file=str(self._path),
+                detail=f"{error}; tell Prometheus {self._host}:{port} yourself, or make room there and start again",
+            )
+
     def remove(self) -> None:
         """Say that it does not any more; what another process of its name has said since, stays."""
         with suppress(FileNotFoundError):
