@@ -177,7 +177,6 @@ class MetricsServer:
             self._server, self._thread = start_http_server(
                 self._settings.port, self._settings.host, self._exposition.registry
             )
-            self._file.write(self._server.server_port)
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.port}"
             _log.warning(
@@ -185,3 +184,5 @@ class MetricsServer:
                 address=address,
                 detail=f"{error}; set SIGNALBOX_METRICS__PORT to a free port, or 0 for any",
             )
+        else:
+            self._file.announce(self._server.server_port)

@@ -629,8 +629,10 @@ async def test_a_number_beyond_64_bits_is_shown(story: LiveStory, tmp_path: Path
     story.broker.producer().send("agent_messages", key=b"c-big", value=raw)
     async with desk(story, tmp_path) as at:
         shown = await at.get("/conversations/c-big")
+        explained = await at.get("/decisions/b-1")
 
     assert shown["messages"][0]["data"]["z"] == pytest.approx(1e30)
+    assert explained["message"]["data"]["z"] == pytest.approx(1e30)
 
 
 async def test_a_dead_letter_too_deep_to_decode_is_shown_raw(
