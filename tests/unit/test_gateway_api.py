@@ -22,7 +22,7 @@ from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.gateway import asking
 from signalbox.gateway.keys import SCOPES, add_key
 from signalbox.gateway.parts import Parts
-from signalbox.gateway.readmodel import queries, schema
+from signalbox.gateway.readmodel import queries, schema, tables
 from tests.support.fleets import message
 from tests.support.gateway import AT, caught_up, client_of, parts
 from tests.support.live_story import LiveStory, live
@@ -717,7 +717,7 @@ async def test_a_file_that_is_locked_is_a_503(
         connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    monkeypatch.setattr(queries, "open_to_read", at_once)
+    monkeypatch.setattr(tables, "open_to_read", at_once)
     async with desk(story, tmp_path) as at:
         await at.get("/conversations")
         holder = sqlite3.connect(tmp_path / "readmodel" / "0.sqlite", isolation_level=None)
