@@ -30,6 +30,7 @@ from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.queries import NotReadyError, Page, ReadModel
 from signalbox.gateway.readmodel.schema import VERSION, open_to_read
 from signalbox.gateway.readmodel.store import Store
+from signalbox.gateway.readmodel.trouble import is_passing
 from signalbox.topics import agent_tasks
 from tests.support.fleets import agent, message
 from tests.support.recorded_run import T0, RecordedRun, Wild
@@ -457,6 +458,26 @@ def test_while_the_disk_is_full_it_is_tried_again(
 
     assert waited == [1.0, 1.0]
     assert stored(place)
+
+
+def test_a_full_disk_is_told_as_that_and_leaves_nothing_behind(store: Store) -> None:
+    """SQLite ends the transaction by itself then; with room again the same batch is whole."""
+    connection = store._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+    records = [
+        ConsumedRecord(
+            "agent_messages", 0, number, b"k", message(f"m-{number}", {"x": "y" * 3000}).to_json(), {}, T0
+        )
+        for number in range(50)
+    ]  # fmt: skip
+    with pytest.raises(sqlite3.OperationalError, match="full") as caught:
+        store.take(records)
+
+    assert is_passing(caught.value)
+    assert store.offsets() == {}
+    connection.execute("PRAGMA max_page_count = 100000")
+    assert store.take(records) == 50
 
 
 def full_disk() -> sqlite3.OperationalError:

@@ -140,6 +140,8 @@ def _transaction(connection: sqlite3.Connection) -> Any:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended it already: then another error would hide that one.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
