@@ -10,18 +10,18 @@ import structlog
 
 
 class EveryFewSeconds(logging.Filter):
-    """Lets one line through per interval: a client without its broker would fill a disk."""
+    """Lets one line of each logger through per interval: a client without its broker would fill a disk, and hide no other's."""
 
     def __init__(self, interval_seconds: float = 5.0) -> None:
         super().__init__()
         self._interval_seconds = interval_seconds
-        self._quiet_until = 0.0
+        self._quiet_until: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether this line is written."""
-        if record.created < self._quiet_until:
+        if record.created < self._quiet_until.get(record.name, 0.0):
             return False
-        self._quiet_until = record.created + self._interval_seconds
+        self._quiet_until[record.name] = record.created + self._interval_seconds
         return True
 
 
@@ -36,6 +36,8 @@ class JsonLine(logging.Formatter):
             "detail": record.getMessage(),
             "level": record.levelname.lower(),
         }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(fields).decode()
 
 

@@ -94,7 +94,10 @@ class Exposition:
 
 
 class TargetFile:
-    """A file in the home that tells Prometheus (`file_sd_configs`) where a process answers; gone when it ended well."""
+    """A file in the home that tells Prometheus (`file_sd_configs`) where a process answers; gone when it ended well.
+
+    Where it ended otherwise the file stays: what is not there can be missed only by who knows where it was.
+    """
 
     def __init__(
         self, settings: Settings, name: str, labels: Mapping[str, str], host: str | None = None
@@ -102,19 +105,33 @@ class TargetFile:
         self._path = targets_folder(settings) / f"{name}.json"
         self._host = settings.metrics.advertised_host or host or settings.metrics.host
         self._labels = dict(labels)
+        self._said = ""
 
     def write(self, port: int) -> None:
         """Say that the process answers on `port`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path.with_suffix(".tmp")
-        said = [{"targets": [f"{self._host}:{port}"], "labels": self._labels}]
-        scratch.write_text(json.dumps(said), encoding="utf-8")
+        self._said = json.dumps([{"targets": [f"{self._host}:{port}"], "labels": self._labels}])
+        scratch.write_text(self._said, encoding="utf-8")
         # Whole or not at all: Prometheus watches the folder.
         scratch.replace(self._path)
 
+    def announce(self, port: int) -> None:
+        """Say it where that can be written; else say so in the log: nobody is to be without a process for want of a file."""
+        try:
+            self.write(port)
+        except OSError as error:
+            _log.warning(
+                "metrics.not_announced",
+                file=str(self._path),
+                detail=f"{error}; tell Prometheus {self._host}:{port} yourself, or make room there and start again",
+            )
+
     def remove(self) -> None:
-        """Say that it does not any more."""
-        self._path.unlink(missing_ok=True)
+        """Say that it does not any more; what another process of its name has said since, stays."""
+        with suppress(FileNotFoundError):
+            if self._path.read_text("utf-8") == self._said:
+                self._path.unlink()
 
 
 def targets_folder(settings: Settings) -> Path:
@@ -145,11 +162,12 @@ class MetricsServer:
             self._start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._server is None or self._thread is None:
             return
-        with suppress(OSError):
-            self._file.remove()
+        if kind is None or not issubclass(kind, Exception):
+            with suppress(OSError):
+                self._file.remove()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -159,7 +177,6 @@ class MetricsServer:
             self._server, self._thread = start_http_server(
                 self._settings.port, self._settings.host, self._exposition.registry
             )
-            self._file.write(self._server.server_port)
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.port}"
             _log.warning(
@@ -167,3 +184,5 @@ class MetricsServer:
                 address=address,
                 detail=f"{error}; set SIGNALBOX_METRICS__PORT to a free port, or 0 for any",
             )
+        else:
+            self._file.announce(self._server.server_port)

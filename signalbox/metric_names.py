@@ -266,7 +266,8 @@ METRICS: Final[dict[MetricName, Metric]] = {
         "gauge", "offsets between where the read model is and the topics' ends; looked at every 5 s"
     ),
     "signalbox_readmodel_broker_up": _read_model(
-        "gauge", "1 while the topics are followed, 0 while the broker is away"
+        "gauge",
+        "1 while the topics are followed, 0 while the broker is away or the tables cannot be written",
     ),
     "signalbox_readmodel_hop_seconds": _read_model(
         "histogram",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 from pydantic import ValidationError
 
 from connectors.broker import ConsumedRecord
@@ -25,8 +26,14 @@ from signalbox.topics import (
 
 Body = Envelope | Decision | Outcome | Review | DeadLetter
 
+
+def _message(value: bytes) -> Envelope:
+    """Parse a message as the job does, so that both speak of the same data: a number beyond 64 bits is a float, NaN is no JSON."""
+    return Envelope.model_validate(orjson.loads(value))
+
+
 _PARSERS: Final[dict[str, Callable[[bytes], Body]]] = {
-    AGENT_MESSAGES: Envelope.from_json,
+    AGENT_MESSAGES: _message,
     AGENT_DECISIONS: Decision.from_json,
     AGENT_OUTCOMES: Outcome.from_json,
     AGENT_REVIEW: Review.from_json,
@@ -68,12 +75,12 @@ class Fact:
 def fact_of(record: ConsumedRecord, prefix: str) -> Fact | None:
     """Parse one record; None where it is no valid record of a topic of ours (its dead letter tells the story)."""
     topic = record.topic.removeprefix(prefix)
-    parse = Envelope.from_json if topic.startswith(AGENT_TASKS_PREFIX) else _PARSERS.get(topic)
+    parse = _message if topic.startswith(AGENT_TASKS_PREFIX) else _PARSERS.get(topic)
     if parse is None or record.value is None:
         return None
     try:
         body = parse(record.value)
-    except ValidationError:
+    except (ValidationError, orjson.JSONDecodeError):
         return None
     return Fact(topic, record.partition, record.offset, record.timestamp_ms, record.key_text, body)
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+)
 
 MAX_ID_CHARS: Final = 256
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -32,11 +40,26 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 
 
 def to_epoch_ms(moment: datetime) -> int:
-    """Return whole milliseconds since 1970."""
-    return int(moment.timestamp() * 1000)
+    """Return whole milliseconds since 1970, as `rfc3339` writes them."""
+    # In whole numbers: a float has the last second of the year 9999 as the first of the next, which is no date.
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
+def _in_utc(moment: datetime) -> datetime:
+    # In the first and the last year its offset may lead out of what a date can be: it could be read, and never be written.
+    if 1 < moment.year < MAXYEAR:
+        return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        msg = "is not in the years 1 to 9999 of UTC"
+        raise ValueError(msg) from None
+
+
+Timestamp = Annotated[
+    AwareDatetime, AfterValidator(_in_utc), PlainSerializer(rfc3339, when_used="json")
+]
 
 
 class Record(BaseModel):

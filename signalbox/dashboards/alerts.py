@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from signalbox.dashboards.queries import increase, level, quantile
+from signalbox.dashboards.queries import gone, increase, level, quantile
 from signalbox.metric_names import exposed
 
 _PENDING: Final = exposed("flink_taskmanager_job_task_operator_pendingRecords")
@@ -121,16 +121,19 @@ ALERTS: Final = (
     ),
     Alert(
         "JobGone",
-        f"{level('min', 'flink_jobmanager_numRunningJobs', 'instance')} == 0",
+        # Of the operator that decides: another job may run on, and a JobManager that is gone tells of none.
+        f"{level('min', 'flink_jobmanager_numRunningJobs', 'instance')} == 0 or {gone('signalbox.messages')}",
         "2m",
         "page",
-        "no job runs at {{ $labels.instance }}: nothing is decided",
+        "the job `orchestrate` does not run: nothing is decided",
         "`signalbox status`, then `signalbox up`, which restores the newest state; in Kubernetes `kubectl "
         "describe flinkdeployment`.",
     ),
     Alert(
         "AgentSilent",
-        f"{level('min', 'signalbox_readmodel_heartbeat_age_seconds', 'agent')} > 15",
+        # Without a broker nobody is heard: one alert on the broker, none on each agent.
+        f"{level('min', 'signalbox_readmodel_heartbeat_age_seconds', 'agent')} > 15 "
+        f"unless on () ({level('max', 'signalbox_readmodel_broker_up')} == 0)",
         "30s",
         "page",
         "{{ $labels.agent }} has sent no heartbeat for {{ $value }} s",
@@ -140,20 +143,22 @@ ALERTS: Final = (
     ),
     Alert(
         "ReadModelBehind",
-        f"min({_BEHIND}) > 10000 or {level('max', 'signalbox_readmodel_broker_up')} == 0",
+        f"min({_BEHIND}) > 10000 or {level('max', 'signalbox_readmodel_broker_up')} == 0 or "
+        + gone("signalbox_readmodel_broker_up"),
         "2m",
         "ticket",
-        "the gateway shows the past: its read model is behind, or without a broker",
-        "logs/readmodel.log; it catches up by itself, at some thousand records a second. `signalbox readmodel "
-        "status` says how far it is.",
+        "the gateway shows the past: its read model is behind, or does not follow",
+        "logs/readmodel.log says what it lacks, a broker or room on the disk; it catches up by itself, at some thousand records "
+        "a second. `signalbox readmodel status` says how far it is.",
     ),
     Alert(
         "GatewayWithoutBroker",
-        f"{level('max', 'signalbox_gateway_broker_up')} == 0",
+        f"{level('max', 'signalbox_gateway_broker_up')} == 0 or {gone('signalbox_gateway_broker_up')}",
         "1m",
         "page",
-        "the gateway refuses every message: the broker is away",
-        "`signalbox doctor`; senders get 503 and send again, nothing is kept for later.",
+        "the gateway refuses every message: the broker is away, or it is itself",
+        "`signalbox status` says which, `signalbox doctor` what the broker lacks; senders get 503 and send again, "
+        "nothing is kept for later.",
     ),
     Alert(
         "TargetDown",

@@ -29,6 +29,14 @@ def level(how: str, name: MetricName, *by: str, where: str = "") -> str:
     return f"{how}{_by(by)} ({exposed(name)}{_where(where)})"
 
 
+def gone(name: MetricName) -> str:
+    """Return 1 where nobody tells a metric that was told within a day: no level of what is not there makes an alert fire.
+
+    Where it never was, as of a part that is switched off, there is nothing to miss.
+    """
+    return f"(max (present_over_time({exposed(name)}[1d])) unless max ({exposed(name)}))"
+
+
 def quantile(part: float, name: MetricName, *by: str, window: str = _WINDOW) -> str:
     """Return the value below which `part` of a histogram's values are. Raises ValueError: it is none."""
     if METRICS[name].kind != "histogram":

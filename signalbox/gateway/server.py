@@ -105,7 +105,7 @@ def serve(settings: Settings) -> None:
     if settings.metrics.enabled:
         # It stays when the gateway ends: at this port it is missing then, and nobody else is there.
         file = TargetFile(settings, "gateway", {"job": "gateway"}, host=settings.gateway.host)
-        file.write(settings.gateway.port)
+        file.announce(settings.gateway.port)
     uvicorn.run(
         create_app(parts),
         host=settings.gateway.host,

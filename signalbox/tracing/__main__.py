@@ -42,12 +42,14 @@ def main() -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    read_model = ReadModel(ReadModelPlace.of(settings))
     with closing(OtlpSink(endpoint)) as sink:
         Exporter(
             KafkaBroker.of(settings.kafka),
             settings.kafka.topic_prefix,
             settings.kafka.group_prefix,
-            facts=ReadModel(ReadModelPlace.of(settings)).facts,
+            facts=read_model.facts,
+            read_to=read_model.read_to,
             sink=sink,
             is_stopped=stopping.is_set,
             sleep=stopping.wait,

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
-from connectors.broker import Broker, BrokerError, CommittedOffset, ConsumedRecord, RebalancedError
+from connectors.broker import (
+    Broker,
+    BrokerError,
+    CommittedOffset,
+    ConsumedRecord,
+    Partition,
+    RebalancedError,
+)
 from signalbox.cli.facts import Fact, fact_of
 from signalbox.cli.trace_view import Trace, trace_of
 from signalbox.contracts.outcome import Outcome
@@ -22,8 +29,6 @@ from signalbox.tracing.spans import Span, spans_of
 
 GROUP: Final = "trace_exporter"
 """Its consumer group, behind the deployment's prefix."""
-READ_MODEL_SECONDS: Final = 60.0
-"""How long the read model may take to know an outcome; what it does not know then, it will not: it was built without it."""
 _RETRY_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.2
 _POLL_SECONDS: Final = 0.5
@@ -31,11 +36,15 @@ _AT_ONCE: Final = 50
 _log: Any = structlog.get_logger()
 
 
+Sent = Literal["taken", "later", "refused"]
+"""What became of spans: `later` they may be sent again, `refused` would be said of them each time."""
+
+
 class Sink(Protocol):
     """Where spans go."""
 
-    def send(self, spans: Iterable[Span]) -> bool:
-        """Send spans and say whether they were taken."""
+    def send(self, spans: Iterable[Span]) -> Sent:
+        """Send spans and say what became of them."""
         ...
 
 
@@ -47,6 +56,7 @@ class Exporter:
         prefix: of the topics' names.
         group_prefix: of the consumer group's.
         facts: conversation → everything that is known of it.
+        read_to: partition → the offset up to which that knows it. Both raise NotReadyError while nobody can say.
         sink: where the spans go.
         is_stopped: asked often.
         sleep: waits so many seconds; ends early when it is time to stop.
@@ -59,6 +69,7 @@ class Exporter:
         group_prefix: str,
         *,
         facts: Callable[[str], Sequence[Fact]],
+        read_to: Callable[[Partition], int],
         sink: Sink,
         is_stopped: Callable[[], bool],
         sleep: Callable[[float], object],
@@ -67,6 +78,7 @@ class Exporter:
         self._prefix = prefix
         self._group = f"{group_prefix}{GROUP}"
         self._facts = facts
+        self._read_to = read_to
         self._sink = sink
         self._is_stopped = is_stopped
         self._sleep = sleep
@@ -95,36 +107,38 @@ class Exporter:
         fact = fact_of(record, self._prefix)
         if fact is None or not isinstance(fact.body, Outcome):
             return True  # no outcome of ours; the dead letters know of it
-        trace = self._known(fact.body)
+        trace = self._known(fact.body, record)
         if trace is None:
             if not self._is_stopped():
                 _log.warning("traces.unknown", conversation=fact.body.conversation_id)
             return not self._is_stopped()
         spans = spans_of(trace, fact.body.episode)
-        while spans and not self._sink.send(spans):
+        while spans and (said := self._sink.send(spans)) != "taken":
+            if said == "refused":
+                # Others wait behind it, and would for ever.
+                _log.warning("traces.refused", conversation=fact.body.conversation_id)
+                return True
             _log.warning("traces.not_taken", conversation=fact.body.conversation_id)
             if self._is_stopped():
                 return False
             self._sleep(_RETRY_SECONDS)
         return True
 
-    def _known(self, outcome: Outcome) -> Trace | None:
-        """Return the conversation once the read model knows this outcome of it."""
-        waited = 0.0
+    def _known(self, outcome: Outcome, record: ConsumedRecord) -> Trace | None:
+        """Return the conversation once the read model knows this outcome of it; None where it has read it and does not."""
         while not self._is_stopped():
-            trace = self._trace(outcome.conversation_id)
+            try:
+                # Asked first: what comes between the two questions is known by the second.
+                has_read = self._read_to(record.source) > record.offset
+                trace = trace_of(outcome.conversation_id, self._facts(outcome.conversation_id))
+            except NotReadyError:
+                has_read, trace = False, None
             if trace is not None and any(
                 one.episode == outcome.episode for _, one in trace.outcomes
             ):
                 return trace
-            if waited >= READ_MODEL_SECONDS:
+            if has_read:
+                # Forgotten with its time, or beyond what is asked of one conversation.
                 return None
             self._sleep(_LOOK_SECONDS)
-            waited += _LOOK_SECONDS
         return None
-
-    def _trace(self, conversation: str) -> Trace | None:
-        try:
-            return trace_of(conversation, self._facts(conversation))
-        except NotReadyError:
-            return None

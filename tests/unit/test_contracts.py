@@ -15,6 +15,7 @@ from signalbox import schemas, topics
 from signalbox.contracts import ids
 from signalbox.contracts.dead_letter import MAX_RAW_BYTES, DeadLetter
 from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.record import from_epoch_ms, to_epoch_ms
 from signalbox.routing.admit import MAX_DEPTH, decode, is_deeper_than
 from signalbox.routing.ticks import Origin
 from tests.support.fleets import message
@@ -102,6 +103,27 @@ def test_decode_hopeless_value_is_a_dead_letter(raw, reason):
 def test_decode_never_raises(raw):
     """Whatever the bytes, decoding returns."""
     assert isinstance(decode(raw, ORIGIN, NOW_MS), Envelope | DeadLetter)
+
+
+@pytest.mark.parametrize("field", ["time", "deadline"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_is_no_date_in_utc_is_refused(field, moment):
+    """It can be read and never be written: whoever takes it on raises at its next record, the job at each restart again."""
+    dead = decoded(**{field: moment})
+
+    assert isinstance(dead, DeadLetter)
+    assert dead.reason == "invalid_envelope"
+    assert field in dead.detail
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_moment_go_through_milliseconds(moment):
+    """As the read model keeps them: what is admitted can be shown."""
+    envelope = decoded(time=moment)
+
+    assert isinstance(envelope, Envelope)
+    assert from_epoch_ms(to_epoch_ms(envelope.time)).year == envelope.time.year
+    assert Envelope.from_json(envelope.to_json()).time.year == envelope.time.year
 
 
 def test_decode_forged_engine_attributes_are_ignored():

@@ -158,6 +158,27 @@ def test_every_alert_says_what_is_and_what_to_do() -> None:
             assert (Path(FOLDER).parent / page).is_file()
 
 
+def test_what_must_not_be_missing_is_missed_when_it_tells_nothing() -> None:
+    """A level that nobody tells is no level of 0: gateway, read model and the operator that decides, each by what it tells."""
+    expressions_of = {one.name: one.expression for one in ALERTS}
+    for alert, metric in (
+        ("GatewayWithoutBroker", exposed("signalbox_gateway_broker_up")),
+        ("ReadModelBehind", exposed("signalbox_readmodel_broker_up")),
+        # The job's own: beside it runs another one, which goes on.
+        ("JobGone", exposed("signalbox.messages")),
+    ):
+        missed = f"(max (present_over_time({metric}[1d])) unless max ({metric}))"
+        assert expressions_of[alert].endswith(f" or {missed}")
+
+
+def test_without_a_broker_no_agent_is_said_to_be_silent() -> None:
+    """Nobody is heard then: the alert on the broker says what is wrong, and not one for each agent besides."""
+    (silent,) = [one.expression for one in ALERTS if one.name == "AgentSilent"]
+    away = f"(max ({exposed('signalbox_readmodel_broker_up')}) == 0)"
+
+    assert silent.endswith(f" unless on () {away}")
+
+
 def test_a_query_that_a_metrics_kind_does_not_allow_is_refused() -> None:
     """A rate of a level, a level of a counter, a quantile of either: none of them is written."""
     with pytest.raises(ValueError, match="gauge"):

@@ -16,12 +16,13 @@ from connectors.registry import read_registry
 from signalbox.cli.main import app
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.dead_letter import DeadLetter
+from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.gateway import asking
 from signalbox.gateway.keys import SCOPES, add_key
 from signalbox.gateway.parts import Parts
-from signalbox.gateway.readmodel import queries, schema
+from signalbox.gateway.readmodel import queries, schema, tables
 from tests.support.fleets import message
 from tests.support.gateway import AT, caught_up, client_of, parts
 from tests.support.live_story import LiveStory, live
@@ -642,10 +643,18 @@ async def test_a_number_beyond_64_bits_is_shown(story: LiveStory, tmp_path: Path
     raw = message("b-1", {"z": 1}, conversation="c-big").to_json()
     raw = raw.replace(b'"z":1', b'"z":' + b"9" * 30)
     story.broker.producer().send("agent_messages", key=b"c-big", value=raw)
+    decided = Decision(
+        message_id="b-1", slot="route", conversation_id="c-big", hop=1, agent="bob", path="contract",
+        reason="r", definitions_digest="d", decided_at=story.now(),
+    )  # fmt: skip
+    story.broker.producer().send("agent_decisions", key=b"c-big", value=decided.to_json())
     async with desk(story, tmp_path) as at:
         shown = await at.get("/conversations/c-big")
+        explained = await at.get("/decisions/b-1")
 
     assert shown["messages"][0]["data"]["z"] == pytest.approx(1e30)
+    assert explained["message"]["data"]["z"] == pytest.approx(1e30)
+    assert [one["agent"] for one in explained["decisions"]] == ["bob"]
 
 
 async def test_a_dead_letter_too_deep_to_decode_is_shown_raw(
@@ -723,7 +732,7 @@ async def test_a_file_that_is_locked_is_a_503(
         connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    monkeypatch.setattr(queries, "open_to_read", at_once)
+    monkeypatch.setattr(tables, "open_to_read", at_once)
     async with desk(story, tmp_path) as at:
         await at.get("/conversations")
         holder = sqlite3.connect(tmp_path / "readmodel" / "0.sqlite", isolation_level=None)

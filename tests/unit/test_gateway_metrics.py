@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -9,8 +10,11 @@ import httpx
 import pytest
 
 from connectors.broker import BrokerError
+from connectors.prometheus import targets_folder
+from signalbox.gateway import server
 from signalbox.gateway.metrics import Requests, families
 from signalbox.metric_names import GatewayMetric
+from signalbox.settings import Settings
 from tests.support.gateway import client_of, memory_broker, parts
 from tests.unit.test_prometheus import samples
 
@@ -97,3 +101,20 @@ def test_every_metric_of_the_list_is_told(tmp_path: Path) -> None:
     found = {one.name for one in families(Requests(), parts(tmp_path, memory_broker()).publisher)}
 
     assert found == {name.removesuffix("_total") for name in get_args(GatewayMetric)}
+
+
+def test_a_gateway_that_cannot_say_where_its_metrics_are_serves_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a home that is only read: nobody's message is refused for want of Prometheus' file."""
+    made = Settings(_env_file=None, home=tmp_path)  # type: ignore[call-arg]
+    targets_folder(made).write_text("no folder")
+    served: list[object] = []
+    monkeypatch.setattr(server.uvicorn, "run", lambda app, **_: served.append(app))
+    interval = sys.getswitchinterval()
+    try:
+        server.serve(made)
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert len(served) == 1

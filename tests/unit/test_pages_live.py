@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +15,10 @@ import pytest
 
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.heartbeat import Heartbeat
+from signalbox.gateway.pages import hub as hub_module
 from signalbox.gateway.pages.graph import MAX_AGENTS, OTHERS, graph_of
 from signalbox.gateway.pages.hub import Hub
-from signalbox.gateway.pages.levels import Levels, agent_level, model_levels
+from signalbox.gateway.pages.levels import KEPT_SECONDS, Levels, agent_level, model_levels
 from signalbox.gateway.pages.live import _told
 from signalbox.gateway.pages.moves import MAX_LINES, moves_of, types_of
 from signalbox.gateway.parts import Parts
@@ -189,6 +192,49 @@ async def test_the_page_draws_every_agent_and_only_the_picture_is_asked_for_agai
         assert f'data-edge="to:{name}"' in part
     assert "<html" in page
     assert "<html" not in part
+
+
+async def test_a_job_that_answers_slowly_is_asked_once_and_keeps_nobody_waiting(
+    made: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer counts from when it is there, and who comes while it is asked for gets the one before."""
+    clock = [0.0]
+    levels = Levels(made, lambda: clock[0])
+    asked, answers = threading.Event(), threading.Event()
+    answers.set()
+    numbers = itertools.count()
+
+    def ask() -> dict[str, int]:
+        asked.set()
+        assert answers.wait(30)
+        clock[0] += 3 * KEPT_SECONDS
+        return {"number": next(numbers)}
+
+    monkeypatch.setattr(levels, "_ask", ask)
+    assert levels.get() == {"number": 0}
+    assert levels.get() == {"number": 0}
+
+    clock[0] += KEPT_SECONDS
+    answers.clear()
+    asked.clear()
+    thread = threading.Thread(target=levels.get)
+    thread.start()
+    assert asked.wait(30)
+    assert levels.get() == {"number": 0}
+    answers.set()
+    thread.join(30)
+    assert levels.get() == {"number": 1}
+
+
+async def test_a_live_page_without_room_is_told_nothing_and_ends(
+    made: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its browser comes again; levels alone would look like a picture in which nothing moves."""
+    monkeypatch.setattr(hub_module, "MAX_LOOKERS", 0)
+    told = _told(Hub(made.read_model.tail), Levels(made))
+
+    with anyio.fail_after(20):
+        assert [one.event async for one in told if one.event == "moves"] == []
 
 
 async def test_the_stream_tells_levels_at_once_and_moves_as_they_come(

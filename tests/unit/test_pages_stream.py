@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 
 import anyio
 import pytest
 
+from signalbox.cli.facts import Fact
+from signalbox.gateway.pages import hub as hub_module
 from signalbox.gateway.pages.hub import MAX_LOOKERS, Hub
 from signalbox.gateway.pages.stream import _changes, _of_conversation
 from signalbox.gateway.parts import Parts
@@ -146,3 +149,43 @@ async def test_one_more_than_can_be_served_is_told_to_come_later() -> None:
 
     with pytest.raises(TooManyRequestsError):
         hub.require_room()
+
+
+async def test_of_many_who_come_at_once_no_more_are_served_than_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them asked while there was room: the stream of one too many ends at once, and its browser comes again."""
+    monkeypatch.setattr(hub_module, "MAX_LOOKERS", 3)
+    hub = Hub(lambda after, limit: Tail(Cursor("f", 0)), poll_seconds=0.001)
+    for _ in range(8):
+        hub.require_room()
+    streams = [hub.follow(tells_begin=True) for _ in range(8)]
+    with anyio.fail_after(20):
+        begun = [await anext(one, None) for one in streams]
+    lookers = hub.lookers
+    for one in streams:
+        await one.aclose()  # type: ignore[attr-defined]
+
+    assert begun == [()] * 3 + [None] * 5
+    assert (lookers, hub.lookers) == (3, 0)
+
+
+async def test_a_question_that_fails_ends_nobodys_stream() -> None:
+    """Whatever the read model raises: who asks for everybody asks again, and what comes then is told."""
+    errors: list[Exception] = [RuntimeError("a defect"), sqlite3.DatabaseError("malformed")]
+    news = Fact("agent_messages", 0, 0, 0, "c-1", message("m-1", {"z": 1}))
+    answers = iter([(), (news,)])
+
+    def tail(after: Cursor | None, limit: int) -> Tail:
+        if errors:
+            raise errors.pop()
+        return Tail(Cursor("f", 0), next(answers, ()))
+
+    hub = Hub(tail, poll_seconds=0.001)
+    told = hub.follow(tells_begin=True)
+    with anyio.fail_after(20):
+        assert await anext(told) == ()
+        (batch,) = await anext(told)
+    await told.aclose()  # type: ignore[attr-defined]
+
+    assert batch.facts == (news,)

@@ -95,6 +95,28 @@ def test_server_answers_on_a_free_port_and_says_where(tmp_path: Path) -> None:
     assert ports.is_free(int(said["targets"][0].rpartition(":")[2]))
 
 
+def test_the_file_of_a_process_that_failed_stays(tmp_path: Path) -> None:
+    """Or it would be missing nowhere: an alert on a target that does not answer needs the target."""
+    made = settings(tmp_path)
+    server = MetricsServer(Exposition(tuple), made.metrics, TargetFile(made, "a", {}))
+    with pytest.raises(RuntimeError), server:
+        raise RuntimeError
+
+    assert [path.name for path in targets_folder(made).iterdir()] == ["a.json"]
+    assert server.port is not None
+    assert ports.is_free(server.port)
+
+
+def test_a_process_that_ends_leaves_the_file_of_its_successor(tmp_path: Path) -> None:
+    """Of one name and started before it has ended, as who takes over an instance is."""
+    made = settings(tmp_path)
+    with MetricsServer(Exposition(tuple), made.metrics, TargetFile(made, "a", {})):
+        TargetFile(made, "a", {}).write(1234)
+
+    (said,) = json.loads((targets_folder(made) / "a.json").read_text())
+    assert said["targets"] == ["127.0.0.1:1234"]
+
+
 def test_server_that_cannot_listen_lets_the_process_go_on(tmp_path: Path) -> None:
     """An agent works without metrics rather than not at all, and no file leads to somebody else's port."""
     with socket.socket() as other:

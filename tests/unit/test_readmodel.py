@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import sqlite3
 import threading
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from connectors.broker import BrokerError, ConsumedRecord
+from connectors.broker import BrokerError, ConsumedRecord, LogReader, Partition
 from connectors.memory import MemoryBroker
 from connectors.topic_reader import read_topics
 from signalbox.contracts.decision import Decision
@@ -22,10 +23,14 @@ from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.fleet import ActiveSet, Fleet
 from signalbox.definitions.specs import FleetPolicy
+from signalbox.gateway.readmodel import follower as follower_module
+from signalbox.gateway.readmodel import store as store_module
 from signalbox.gateway.readmodel.follower import FIXED_TOPICS, Follower, rebuild
 from signalbox.gateway.readmodel.place import ReadModelPlace
-from signalbox.gateway.readmodel.schema import open_to_read
+from signalbox.gateway.readmodel.queries import NotReadyError, Page, ReadModel
+from signalbox.gateway.readmodel.schema import VERSION, open_to_read
 from signalbox.gateway.readmodel.store import Store
+from signalbox.gateway.readmodel.trouble import is_passing
 from signalbox.topics import agent_tasks
 from tests.support.fleets import agent, message
 from tests.support.recorded_run import T0, RecordedRun, Wild
@@ -128,6 +133,19 @@ def test_a_record_that_comes_again_counts_nothing(recorded: RecordedRun, store: 
     assert store.contents() == before
 
 
+def test_the_read_model_says_how_far_a_partition_was_read(
+    recorded: RecordedRun, tmp_path: Path
+) -> None:
+    """Which is what has to be known of it before something that it does not know is given up."""
+    place = ReadModelPlace(tmp_path)
+    with Store(place.current(), "") as store:
+        store.take(records_of(recorded.broker))
+        offsets = store.offsets()
+
+    assert {one: ReadModel(place).read_to(one) for one in offsets} == offsets
+    assert ReadModel(place).read_to(Partition("agent_outcomes", 99)) == 0
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(
     recorded: RecordedRun, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +174,24 @@ def test_what_is_no_record_changes_nothing(store: Store) -> None:
 
     assert store.contents().pop("source") == [("agent_messages", 0, 5)]
     assert not any(rows for table, rows in store.contents().items() if table != "source")
+
+
+@pytest.mark.parametrize("episode", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_that_no_table_holds_changes_nothing(store: Store, episode: int) -> None:
+    """Nobody's record ends the process, or it would be read, and end it, at each start again."""
+    fields = {
+        "conversation_id": "c-1", "episode": episode, "status": "completed", "hops": 1, "tokens": 0,
+        "started_at": "2026-01-02T00:00:00Z", "ended_at": "2026-01-02T00:00:00Z",
+    }  # fmt: skip
+    store.take(
+        [
+            ConsumedRecord("agent_outcomes", 0, 0, b"k", json.dumps(fields).encode(), {}, T0),
+            ConsumedRecord("agent_messages", 0, 0, b"k", message("m-1", {}).to_json(), {}, T0),
+        ]
+    )
+
+    assert store.offsets() == {("agent_outcomes", 0): 1, ("agent_messages", 0): 1}
+    assert [row[0] for row in store.contents()["record"]] == ["agent_messages"]
 
 
 def test_an_answer_counts_for_the_agent_that_had_the_task(store: Store) -> None:
@@ -289,6 +325,175 @@ def test_topics_that_were_made_anew_are_read_anew(recorded: RecordedRun, tmp_pat
         lab.wait_for(total)
 
     assert sum(row[2] for row in lab.contents()["source"]) == total
+
+
+class Replaced:
+    """A reader whose topics are made anew meanwhile: it goes back to their oldest record by itself, as Kafka's does."""
+
+    def __init__(self, former: LogReader, fresh: LogReader) -> None:
+        self._reader, self._fresh = former, fresh
+        self.assigned: Sequence[Partition] = ()
+        self.is_replaced = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        self.assigned = partitions
+        self._reader.assign(partitions)
+
+    def poll(self, **how: Any) -> Sequence[ConsumedRecord]:
+        if self.is_replaced.is_set() and self._reader is not self._fresh:
+            self._reader = self._fresh
+            self._reader.assign(self.assigned)
+        return self._reader.poll(**how)
+
+
+@pytest.mark.parametrize("more", [-1, 40])
+def test_topics_made_anew_under_a_follower_are_read_anew(tmp_path: Path, more: int) -> None:
+    """Whether they are shorter than what was read, or longer already: nothing of the new ones is missed, nothing old stays."""
+    former, fresh = RecordedRun(FLEET), RecordedRun(FLEET)
+    for run in (former, fresh):
+        for one in AGENTS:
+            run.broker.create_topic(agent_tasks(one.name), 2)
+    Wild(former, [one.name for one in AGENTS], seed=1).go(60)
+    if more > 0:
+        Wild(fresh, [one.name for one in AGENTS], seed=2).go(60 + more)
+    fresh.send(message("m-new", {"lead": 1}, conversation="new"))
+    reader = Replaced(former.broker.log_reader(), fresh.broker.log_reader())
+    former.broker.log_reader = lambda: reader  # type: ignore[method-assign, assignment, return-value]
+    rebuild(fresh.broker, "", ReadModelPlace(tmp_path / "built"))
+    with Store(ReadModelPlace(tmp_path / "built").current(), "") as built:
+        expected = built.contents()
+    with Lab(former.broker, tmp_path / "grown") as lab:
+        lab.wait_for(len(records_of(former.broker)))
+        # The agents' own topics are known after a second; whatever is assigned then is looked at anew anyhow.
+        while not any(one.topic == agent_tasks("gamma") for one in reader.assigned):
+            assert not lab.stopping.wait(0.01)
+        reader.is_replaced.set()
+        while lab.contents() != expected:
+            assert not lab.stopping.wait(0.01)
+
+
+def test_a_file_that_was_removed_is_made_anew(recorded: RecordedRun, tmp_path: Path) -> None:
+    """Who follows notices that nobody can open what it writes."""
+    total = len(records_of(recorded.broker))
+    with Lab(recorded.broker, tmp_path) as lab:
+        lab.wait_for(total)
+        former = lab.contents()
+        for path in tmp_path.glob("*.sqlite*"):
+            path.unlink()
+        lab.wait_for(total)
+        again = lab.contents()
+
+    assert again == former
+
+
+@pytest.mark.parametrize("kept", [0, 4096])
+def test_a_file_that_is_no_whole_database_is_made_anew(
+    recorded: RecordedRun, tmp_path: Path, kept: int
+) -> None:
+    """All of it is on the topics; a consumer that ends at it would end at each start again."""
+    place = ReadModelPlace(tmp_path)
+    with Store(place.current(), "") as store:
+        store.take(records_of(recorded.broker))
+    whole = place.current().read_bytes()
+    place.current().write_bytes(whole[:kept] + b"rubbish" * 5000)
+    with pytest.raises(NotReadyError):
+        ReadModel(place).conversations(Page(10))
+
+    with Lab(recorded.broker, tmp_path) as lab:
+        lab.wait_for(len(records_of(recorded.broker)))
+        rows = lab.contents()["record"]
+
+    assert len(rows) > 200
+
+
+def test_as_much_is_forgotten_as_has_to_be(
+    recorded: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small parts, one after the other, not one an hour: what comes faster would fill the disk."""
+    for module in (store_module, follower_module):
+        monkeypatch.setattr(module, "FORGOTTEN_AT_ONCE", 7)
+    turns = itertools.count()
+    place = ReadModelPlace(tmp_path)
+    with Store(place.current(), "") as store:
+        store.take(records_of(recorded.broker))
+    Follower(
+        recorded.broker,
+        "",
+        place,
+        is_stopped=lambda: next(turns) > 100,
+        # Asked some times a turn: all of them are within the hour.
+        now=itertools.count().__next__,
+        now_ms=lambda: recorded.now_ms + 100 * 24 * 60 * 60 * 1000,
+    ).run()
+
+    with Store(place.current(), "") as store:
+        assert store.contents()["record"] == []
+
+
+def test_while_the_disk_is_full_it_is_tried_again(
+    recorded: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process goes on, says that it does not follow, and misses nothing; another error of the tables ends it."""
+    errors = [full_disk(), full_disk(), sqlite3.OperationalError("no such table: record")]
+    real = Store.take
+    waited: list[float] = []
+
+    def take(store: Store, records: Sequence[ConsumedRecord]) -> int:
+        if errors and records:
+            if len(errors) == 1:
+                real(store, records)
+            raise errors.pop(0)
+        return real(store, records)
+
+    monkeypatch.setattr(Store, "take", take)
+    place = ReadModelPlace(tmp_path)
+    follower = Follower(
+        recorded.broker, "", place, is_stopped=lambda: False, now_ms=lambda: NEVER, sleep=waited.append
+    )  # fmt: skip
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        follower.run()
+
+    assert waited == [1.0, 1.0]
+    assert stored(place)
+
+
+def test_a_full_disk_is_told_as_that_and_leaves_nothing_behind(store: Store) -> None:
+    """SQLite ends the transaction by itself then; with room again the same batch is whole."""
+    connection = store._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+    records = [
+        ConsumedRecord(
+            "agent_messages", 0, number, b"k", message(f"m-{number}", {"x": "y" * 3000}).to_json(), {}, T0
+        )
+        for number in range(50)
+    ]  # fmt: skip
+    with pytest.raises(sqlite3.OperationalError, match="full") as caught:
+        store.take(records)
+
+    assert is_passing(caught.value)
+    assert store.offsets() == {}
+    connection.execute("PRAGMA max_page_count = 100000")
+    assert store.take(records) == 50
+
+
+def full_disk() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+def test_tables_of_another_version_are_said_to_be_that(tmp_path: Path) -> None:
+    """An old consumer beside a new gateway: which is which, and what to do."""
+    place = ReadModelPlace(tmp_path)
+    with closing(sqlite3.connect(place.current())) as old:
+        old.execute("PRAGMA user_version = 2")
+
+    with pytest.raises(NotReadyError, match=f"version 2, and this gateway reads version {VERSION}"):
+        ReadModel(place).conversations(Page(10))
 
 
 def test_while_the_broker_is_away_it_is_tried_again(tmp_path: Path) -> None:

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 
 from connectors.broker import BrokerError, ConsumedRecord, LogReader, Partition
 from connectors.prometheus import Exposition
+from signalbox.cli.dead_letters import entries_of, first_replay
+from signalbox.contracts.dead_letter_mark import DeadLetterMark
+from signalbox.contracts.record import from_epoch_ms
 from signalbox.gateway.readmodel.follower import MEASURE_EVERY_SECONDS, Follower
 from signalbox.gateway.readmodel.hops import Hops
 from signalbox.gateway.readmodel.metrics import LOOK_EVERY_SECONDS, OPEN, Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
+from signalbox.gateway.readmodel.queries import Page
 from signalbox.gateway.readmodel.schema import open_to_write
 from signalbox.metric_names import ReadModelMetric
+from signalbox.routing.admit import decode
+from signalbox.routing.ticks import Origin
 from signalbox.topics import agent_tasks
 from tests.support.fleets import message
 from tests.support.gateway import caught_up, parts
@@ -130,6 +136,26 @@ def test_what_is_open_is_told_and_asked_of_the_tables_now_and_then(tmp_path: Pat
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before
     seconds[0] += LOOK_EVERY_SECONDS
     assert told(made)["signalbox_readmodel_open_conversations{}"] == before + 1
+
+
+def test_a_dead_letter_that_was_replayed_or_discarded_is_not_open(tmp_path: Path) -> None:
+    """An alert on those that are left open ends when the last of them was seen to, in whichever way."""
+    run = RecordedRun(FLEET)
+    for number in range(3):
+        dead = decode(b"{rubbish", Origin("agent_messages", 0, number, "k"), run.now_ms)
+        run.broker.producer().send("agent_messages_dlq", key=b"k", value=dead.to_json())
+    made = parts(tmp_path, run.broker)
+    caught_up(made, run.broker)
+    (first, second, _) = entries_of(made.read_model.dead_letters(Page(10)))
+    run.send(message(first_replay(first), {"lead": 1}, conversation="c-1"))
+    discarded = DeadLetterMark(
+        place=second.place, status="discarded", by="ada", at=from_epoch_ms(run.now_ms)
+    )
+    run.broker.producer().send("dead_letter_marks", key=b"k", value=discarded.to_json())
+    caught_up(made, run.broker)
+
+    found = told(measured(tmp_path, run, [0.0]))
+    assert found["signalbox_readmodel_open_dead_letters{reason=malformed_json}"] == 1
 
 
 def test_what_is_open_is_counted_without_looking_at_what_is_closed(tmp_path: Path) -> None:

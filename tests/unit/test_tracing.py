@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,12 @@ from signalbox.cli.trace_view import Trace, trace_of
 from signalbox.contracts.chat import ChatAnswer
 from signalbox.contracts.ids import dispatch_id
 from signalbox.errors import ConfigurationError
+from signalbox.gateway.readmodel.queries import NotReadyError
 from signalbox.local_stack import traces
 from signalbox.settings import Settings
 from signalbox.tracing.exporter import GROUP, Exporter
 from signalbox.tracing.ids import context_of, span_id
-from signalbox.tracing.otlp import OtlpSink
+from signalbox.tracing.otlp import AT_ONCE, MAX_TEXT_CHARS, OtlpSink
 from signalbox.tracing.spans import Span, spans_of
 from tests.support.collector import Collector, Received
 from tests.support.fleets import agent, message, rulebook
@@ -225,11 +228,13 @@ class Stage:
         collector: Collector,
         facts: Callable[[str], Sequence[Fact]] | None = None,
         group: str = "x.",
+        read_to: Callable[[Partition], int] = lambda _: 10**9,
     ) -> None:
         self.told = told
         self.collector = collector
         self.slept = 0
         self._group = group
+        self._read_to = read_to
         self.on_sleep: Callable[[], None] = lambda: None
         self._facts = facts or (lambda _: facts_of(told.records(), ""))
         self.stopped = threading.Event()
@@ -245,6 +250,7 @@ class Stage:
             "",
             self._group,
             facts=self._facts,
+            read_to=self._read_to,
             sink=sink,
             is_stopped=lambda: self.stopped.is_set() or until(),
             sleep=self.sleep,
@@ -297,7 +303,7 @@ def test_a_collector_gets_the_whole_trace() -> None:
 def test_a_collector_that_is_away_costs_nothing_but_time() -> None:
     """The offset stays until it took the spans."""
     with Collector() as collector:
-        collector.status = 400  # one that OpenTelemetry's exporter does not try again by itself
+        collector.status = 404  # one that OpenTelemetry's exporter does not try again by itself
         stage = Stage(completed(), collector)
         offsets: list[int] = []
 
@@ -320,14 +326,95 @@ def test_a_read_model_that_is_behind_is_waited_for() -> None:
     every = facts_of(told.records(), "")
 
     def facts(conversation: str) -> Sequence[Fact]:
-        return every if next(looks) >= 3 else every[:4]
+        return every if next(looks) >= 1000 else every[:4]
+
+    with Collector() as collector:
+        stage = Stage(told, collector, facts, read_to=lambda _: 0)
+        stage.run(lambda: stage.committed() == 1)
+
+    assert stage.slept == 1000
+    assert len(collector.spans) == 9
+
+
+def test_a_read_model_that_is_away_is_waited_for_however_long() -> None:
+    """Its consumer is started later, or its tables are made anew: no trace is given up meanwhile."""
+    told = completed()
+    looks = itertools.count()
+
+    def facts(conversation: str) -> Sequence[Fact]:
+        if next(looks) < 1000:
+            raise NotReadyError("not there yet")
+        return facts_of(told.records(), "")
 
     with Collector() as collector:
         stage = Stage(told, collector, facts)
         stage.run(lambda: stage.committed() == 1)
 
-    assert stage.slept == 3
     assert len(collector.spans) == 9
+
+
+def test_what_the_read_model_has_read_and_does_not_know_is_passed_over() -> None:
+    """Its records were forgotten with their time: there is nothing to wait for."""
+    told = completed()
+    with Collector() as collector:
+        stage = Stage(told, collector, lambda _: ())
+        stage.run(lambda: stage.committed() == 1)
+
+    assert (stage.slept, collector.spans) == (0, [])
+
+
+def test_spans_that_a_collector_refuses_are_passed_over() -> None:
+    """What it says of these alone it would say for ever, and every later trace would wait behind them."""
+    told = completed()
+    told.arrives(
+        message("m-9", {"lead": "Ada again"}, conversation="ada"), at=5000, decided_at=5010
+    )
+    told.time_passes("ada", at=10**9)
+    with Collector() as collector:
+        collector.status_of = lambda _: 400 if collector.refused == 0 else 200
+        stage = Stage(told, collector)
+        stage.run(lambda: stage.committed() == 2)
+
+    assert collector.refused == 1
+    assert {one.attributes.get("signalbox.episode") for one in collector.spans} == {None, 2}
+
+
+def test_a_long_conversation_is_sent_in_parts_of_a_size_that_is_taken() -> None:
+    """Each request has so many spans at most, and fewer where the collector takes less."""
+    spans = [
+        dataclasses.replace(span, id=number)
+        for number, span in enumerate(exported(completed()) * 60, 1)
+    ]
+    with Collector() as collector, closing(OtlpSink(collector.endpoint)) as sink:
+        assert sink.send(spans) == "taken"
+        sizes = list(collector.sizes)
+        collector.status_of = lambda count: 200 if count <= 30 else 413
+        assert sink.send(spans) == "taken"
+
+    assert max(sizes) <= AT_ONCE
+    assert sorted(one.id for one in collector.spans) == sorted(2 * [f"{s.id:016x}" for s in spans])
+
+
+def test_numbers_and_texts_that_otlp_cannot_say_block_nothing() -> None:
+    """A record may have them; a span that cannot be written would be tried for ever."""
+    (first, *_) = exported(completed())
+    span = dataclasses.replace(
+        first,
+        start_ms=-1,
+        end_ms=2**63,
+        attributes={"many": 2**70, "few": -(2**70), "long": "x" * 10**6, "fine": 7},
+        error="y" * 10**6,
+    )
+    with Collector() as collector, closing(OtlpSink(collector.endpoint)) as sink:
+        assert sink.send([span]) == "taken"
+
+    (got,) = collector.spans
+    assert got.attributes == {
+        "many": str(2**70),
+        "few": str(-(2**70)),
+        "long": "x" * MAX_TEXT_CHARS,
+        "fine": 7,
+    }
 
 
 def test_an_exporter_that_is_killed_before_its_commit_repeats_the_same_spans() -> None:
@@ -345,7 +432,7 @@ def test_an_exporter_that_is_killed_before_its_commit_repeats_the_same_spans() -
 def test_an_exporter_that_is_stopped_leaves_what_it_has_not_sent() -> None:
     """Its offset is not committed, so the next one begins there."""
     with Collector() as collector:
-        collector.status = 400
+        collector.status = 404
         stage = Stage(completed(), collector)
         stage.on_sleep = stage.stopped.set
         stage.run(lambda: False)

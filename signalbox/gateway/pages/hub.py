@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import structlog
 
 from signalbox.cli.facts import Fact
 from signalbox.gateway.problems import TooManyRequestsError
 from signalbox.gateway.readmodel.queries import Cursor, NotReadyError, Tail
 
+_log: Any = structlog.get_logger()
 MAX_LOOKERS: Final = 200
 MAX_FACTS: Final = 2000
 """Of one question; of what is beyond only the number is told."""
@@ -71,8 +73,11 @@ class Hub:
     async def follow(self, *, tells_begin: bool = False) -> AsyncIterator[tuple[Batch, ...]]:
         """Yield what is learnt from now on, as often as there is something; who is slow gets several batches at once.
 
-        With `tells_begin` the first time is an empty one: whatever is learnt after it is yielded.
+        With `tells_begin` the first time is an empty one: whatever is learnt after it is yielded. It ends at once where so many
+        came in one moment that there was room for each when it asked.
         """
+        if self._lookers >= MAX_LOOKERS:
+            return
         self._lookers += 1
         try:
             if not self.is_asking:
@@ -97,10 +102,18 @@ class Hub:
 
     async def _poll(self) -> None:
         cursor: Cursor | None = None
+        is_failing = False
         while True:
-            # While the read model is made anew there is nothing to tell.
-            with suppress(NotReadyError):
+            try:
                 tail = await asyncio.to_thread(self._tail, cursor, MAX_FACTS)
+            except Exception as error:
+                # While the read model is made anew there is nothing to tell. Whatever else it is, who asks goes on: without it
+                # every open page would wait for news for ever.
+                if not isinstance(error, NotReadyError) and not is_failing:
+                    _log.exception("hub.not_told", detail=repr(error))
+                    is_failing = True
+            else:
+                is_failing = False
                 cursor = tail.cursor
                 self._begun.set()
                 if tail.facts:

@@ -27,11 +27,20 @@ class Levels:
         self._kept: tuple[float, dict[str, Any]] | None = None
 
     def get(self) -> dict[str, Any]:
-        """Return the levels, not older than `KEPT_SECONDS`."""
-        with self._lock:
-            if self._kept is None or self._now() - self._kept[0] >= KEPT_SECONDS:
-                self._kept = (self._now(), self._ask())
-            return self._kept[1]
+        """Return the levels, not older than `KEPT_SECONDS`; while somebody asks for new ones, those that were known before."""
+        kept = self._kept
+        if not self._lock.acquire(blocking=kept is None) and kept is not None:
+            # The job may be slow to answer, or stand still: every thread that pages are served by would wait for it.
+            return kept[1]
+        try:
+            kept = self._kept
+            if kept is None or self._now() - kept[0] >= KEPT_SECONDS:
+                levels = self._ask()
+                # From the answer on, or one that took longer than it is kept would be nobody else's.
+                kept = self._kept = (self._now(), levels)
+            return kept[1]
+        finally:
+            self._lock.release()
 
     def _ask(self) -> dict[str, Any]:
         parts = self._parts

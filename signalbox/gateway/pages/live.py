@@ -55,7 +55,7 @@ async def get_live_stream(request: Request, caller: Reader) -> EventSourceRespon
 
 
 async def _told(hub: Hub, levels: Levels) -> AsyncIterator[ServerSentEvent]:
-    """Merge moves and levels: whichever comes first. Where one of them fails it ends, and the browser comes again."""
+    """Merge moves and levels: whichever comes first. Where one of them ends or fails it ends, and the browser comes again."""
     queue: asyncio.Queue[ServerSentEvent | None] = asyncio.Queue(maxsize=1)
     tasks = [asyncio.create_task(_pump(one, queue)) for one in (_moves(hub), _levels(levels))]
     try:
@@ -74,7 +74,7 @@ async def _pump(
             await queue.put(event)
     except Exception as error:
         _log.exception("live.ended", detail=repr(error))
-        await queue.put(None)
+    await queue.put(None)
 
 
 async def _moves(hub: Hub) -> AsyncIterator[ServerSentEvent]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Any, Final
 
@@ -13,7 +14,8 @@ from connectors.broker import Broker, BrokerError, LogReader, Partition
 from signalbox.cli.facts import CONVERSATION_TOPICS
 from signalbox.gateway.readmodel.metrics import Measurements
 from signalbox.gateway.readmodel.place import ReadModelPlace
-from signalbox.gateway.readmodel.store import Store
+from signalbox.gateway.readmodel.store import FORGOTTEN_AT_ONCE, Store
+from signalbox.gateway.readmodel.trouble import is_broken, is_passing
 from signalbox.topics import (
     AGENT_HEARTBEATS,
     AGENT_REGISTRY,
@@ -76,10 +78,10 @@ class Follower:
         self._sleep = sleep
         self._probe = probe
         self._measured = measured
-        self._is_away = False
+        self._trouble: str | None = None
 
     def run(self) -> None:
-        """Follow until stopped; while the broker is away it is tried again."""
+        """Follow until stopped; while the broker is away, or the file cannot be written, it is tried again."""
         while not self._is_stopped():
             try:
                 self._probe()
@@ -90,42 +92,71 @@ class Follower:
                     self._place.remove_others()
                     self._follow(store, reader)
             except BrokerError as error:
-                if self._measured is not None:
-                    self._measured.is_up = False
-                if not self._is_away:
-                    _log.warning("broker.away", detail=str(error))
-                self._is_away = True
-                self._sleep(_AWAY_SECONDS)
+                self._pause("broker.away", error)
+            except sqlite3.DatabaseError as error:
+                if is_broken(error):
+                    # All of it is on the topics.
+                    self._place.remove_current()
+                elif not is_passing(error):
+                    raise
+                self._pause("readmodel.not_written", error)
+
+    def _pause(self, trouble: str, error: Exception) -> None:
+        if self._measured is not None:
+            self._measured.is_up = False
+        if self._trouble != trouble:
+            _log.warning(trouble, detail=str(error))
+        self._trouble = trouble
+        self._sleep(_AWAY_SECONDS)
 
     def _follow(self, store: Store, reader: LogReader) -> None:
         """Read until it is time to stop, or another file counts."""
         assigned = assign(store, reader, self._prefix)
-        if self._is_away:
+        if self._trouble == "broker.away":
             _log.info("broker.reached")
-        self._is_away = False
         look_at = self._now() + _LOOK_EVERY_SECONDS
         forget_at = measure_at = self._now()
         while not self._is_stopped():
-            records = reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH)
-            new = store.take(records)
-            if self._measured is not None:
-                self._measured.take(records, new)
+            if not self._take(store, reader):
+                # Kafka begins at the oldest record by itself where the place that is to be read is on the topic no more.
+                forget_replaced(store)
+                assigned = assign(store, reader, self._prefix)
             if self._now() < look_at:
                 continue
             look_at = self._now() + _LOOK_EVERY_SECONDS
-            if self._place.current() != store.path:
+            if self._place.current() != store.path or not store.is_there():
                 _log.info("readmodel.switched", file=str(self._place.current()))
                 return
             if wanted_partitions(store, reader, self._prefix) != assigned:
                 assigned = assign(store, reader, self._prefix)
-            if self._measured is not None and self._now() >= measure_at:
+            if self._now() >= measure_at:
                 measure_at = self._now() + MEASURE_EVERY_SECONDS
-                self._measured.is_up = True
-                ends = reader.end_offsets(assigned)
-                self._measured.look(ends, {one: reader.position(one) for one in ends})
+                assigned = self._measure(store, reader, assigned)
             if self._now() >= forget_at:
-                forget_at = self._now() + _FORGET_EVERY_SECONDS
-                store.forget_old(self._now_ms())
+                is_all = store.forget_old(self._now_ms()) < FORGOTTEN_AT_ONCE
+                # Else less would be forgotten in an hour than comes, and the file would grow until the disk is full.
+                forget_at = self._now() + (_FORGET_EVERY_SECONDS if is_all else _LOOK_EVERY_SECONDS)
+
+    def _take(self, store: Store, reader: LogReader) -> bool:
+        """Take what is there; False where some of it was taken before."""
+        records = reader.poll(timeout_seconds=_POLL_SECONDS, max_records=BATCH)
+        new = store.take(records)
+        self._trouble = None
+        if self._measured is not None:
+            self._measured.take(records, new)
+        return new == len(records)
+
+    def _measure(
+        self, store: Store, reader: LogReader, assigned: frozenset[Partition]
+    ) -> frozenset[Partition]:
+        """Look how far the topics go; return what is read from now on."""
+        ends = reader.end_offsets(assigned)
+        if is_beyond(store, ends):
+            assigned = assign(store, reader, self._prefix)
+        if self._measured is not None:
+            self._measured.is_up = True
+            self._measured.look(ends, {one: reader.position(one) for one in ends})
+        return assigned
 
 
 def rebuild(
@@ -177,19 +208,27 @@ def assign(store: Store, reader: LogReader, prefix: str) -> frozenset[Partition]
     A topic that ends before that place is another one of its name: then everything is read anew.
     """
     wanted = wanted_partitions(store, reader, prefix)
-    ends = reader.end_offsets(wanted)
-    offsets = store.offsets()
-    if any(offset > ends[one] for one, offset in offsets.items() if one in ends):
-        _log.warning("readmodel.topics_replaced")
-        store.make_empty()
-        offsets = {}
+    if is_beyond(store, reader.end_offsets(wanted)):
+        forget_replaced(store)
         wanted = wanted_partitions(store, reader, prefix)
+    offsets = store.offsets()
     reader.assign(sorted(wanted))
     beginnings = reader.beginning_offsets(wanted)
     for partition in wanted:
         if (offset := offsets.get(partition, 0)) > beginnings[partition]:
             reader.seek(partition, offset)
     return wanted
+
+
+def is_beyond(store: Store, ends: Mapping[Partition, int]) -> bool:
+    """Say whether `store` has read further than a topic goes, which is then another one of its name."""
+    return any(offset > ends[one] for one, offset in store.offsets().items() if one in ends)
+
+
+def forget_replaced(store: Store) -> None:
+    """Forget all of what was read, because a topic is another one now."""
+    _log.warning("readmodel.topics_replaced")
+    store.make_empty()
 
 
 def _partitions(reader: LogReader, topics: Iterable[str], prefix: str) -> frozenset[Partition]:

@@ -14,7 +14,7 @@ from connectors.broker import ConsumedRecord, Partition
 from connectors.prometheus import Samples, family
 from signalbox.gateway.readmodel.hops import Hops
 from signalbox.gateway.readmodel.place import ReadModelPlace
-from signalbox.gateway.readmodel.queries import NotReadyError, ReadModel
+from signalbox.gateway.readmodel.queries import OPEN_LETTER, NotReadyError, ReadModel
 from signalbox.gateway.readmodel.schema import open_to_read
 from signalbox.metric_names import ReadModelMetric
 
@@ -26,8 +26,7 @@ OPEN: Final[dict[ReadModelMetric, str]] = {
         "SELECT agent, count(*) FROM task INDEXED BY task_open WHERE answered_ms IS NULL AND given_ms >= 0 GROUP BY agent"
     ),
     "signalbox_readmodel_open_dead_letters": (
-        "SELECT reason, count(*) FROM dead_letter d WHERE NOT EXISTS "
-        "(SELECT 1 FROM mark WHERE place = d.partition || ':' || d.offset) GROUP BY reason"
+        f"SELECT reason, count(*) FROM dead_letter d WHERE {OPEN_LETTER} GROUP BY reason"
     ),
     # An event that nobody hears has neither a decision nor ever an outcome.
     "signalbox_readmodel_open_conversations": (
@@ -94,7 +93,7 @@ class Measurements:
             yield from self._counted()
             ages: Samples = {(agent,): age for agent, age in self._ages().items()}
             yield family("signalbox_readmodel_heartbeat_age_seconds", ages)
-        except (sqlite3.OperationalError, NotReadyError):
+        except (sqlite3.DatabaseError, NotReadyError):
             # Not there yet, or made anew just now: no numbers instead of wrong ones.
             return
 

@@ -54,6 +54,10 @@ class ReadModelPlace:
             if path.stem.isdecimal() and int(path.stem) < int(current.stem):
                 _remove(path)
 
+    def remove_current(self) -> None:
+        """Remove the file that counts: the next who writes begins anew."""
+        _remove(self.current())
+
     def _file(self, number: int) -> Path:
         return self.folder / f"{number}.sqlite"
 

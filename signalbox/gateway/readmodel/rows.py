@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,6 +20,9 @@ from signalbox.contracts.record import to_epoch_ms
 from signalbox.contracts.review import Review
 from signalbox.topics import AGENT_HEARTBEATS, AGENT_MESSAGES, AGENT_REGISTRY, DEAD_LETTER_MARKS
 
+_INTEGERS: Final = 2**63
+"""SQLite's have 64 bits; a record's may have as many as somebody writes."""
+
 
 class Change(NamedTuple):
     """One row to write: the name of its statement in `schema.STATEMENTS`, and its values."""
@@ -29,12 +32,22 @@ class Change(NamedTuple):
 
 
 def changes_of(record: ConsumedRecord, prefix: str) -> Iterator[Change]:
-    """Yield what a record changes.
+    """Yield what a record changes; nothing of one with a number that no table can hold.
 
     Args:
         record: as it was read.
         prefix: of the topics' names.
     """
+    changes = tuple(_changes_of(record, prefix))
+    if all(map(_fits, changes)):
+        yield from changes
+
+
+def _fits(change: Change) -> bool:
+    return all(-_INTEGERS <= each < _INTEGERS for each in change.values if isinstance(each, int))
+
+
+def _changes_of(record: ConsumedRecord, prefix: str) -> Iterator[Change]:
     topic = record.topic.removeprefix(prefix)
     if topic == AGENT_REGISTRY:
         if record.key_text is not None:

@@ -15,7 +15,8 @@ from signalbox.gateway.readmodel.rows import changes_of
 from signalbox.gateway.readmodel.schema import STATEMENTS, contents, make_empty, open_to_write
 from signalbox.topics import AGENT_OUTCOMES, TOPICS, agent_tasks, spec_of
 
-_FORGOTTEN_AT_ONCE: Final = 20_000
+FORGOTTEN_AT_ONCE: Final = 20_000
+"""Records of a topic that are dropped in one go: so long what is new waits."""
 
 
 class Store:
@@ -30,6 +31,7 @@ class Store:
         self.path = path
         self._prefix = prefix
         self._connection = open_to_write(path)
+        self._inode = path.stat().st_ino
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +42,13 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def is_there(self) -> bool:
+        """Say whether the file is still the one that was opened: who opens one by its name gets another, where it was removed."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def offsets(self) -> dict[Partition, int]:
         """Return where reading goes on in each partition that was read."""
@@ -89,7 +98,10 @@ class Store:
         make_empty(self._connection)
 
     def forget_old(self, now_ms: int) -> int:
-        """Drop records that their topics do not keep either, and conversations of which nothing is left; return how many records."""
+        """Drop records that their topics do not keep either, and conversations of which nothing is left; return how many records.
+
+        Where it is `FORGOTTEN_AT_ONCE` or more there may be others, and conversations wait for the last of them.
+        """
         dropped = 0
         with _transaction(self._connection):
             for topic in (*TOPICS, *map(agent_tasks, self.agents())):
@@ -98,8 +110,10 @@ class Store:
                     dropped += self._connection.execute(
                         "DELETE FROM record WHERE rowid IN "
                         "(SELECT rowid FROM record WHERE topic = ? AND at_ms < ? LIMIT ?)",
-                        (topic, now_ms - kept_ms, _FORGOTTEN_AT_ONCE),
+                        (topic, now_ms - kept_ms, FORGOTTEN_AT_ONCE),
                     ).rowcount
+            if dropped >= FORGOTTEN_AT_ONCE:
+                return dropped
             limit = (now_ms - spec_of(AGENT_OUTCOMES).retention_ms,)
             old = "WHERE conversation IN (SELECT id FROM conversation WHERE last_ms < ?)"
             for statement in (
@@ -126,6 +140,8 @@ def _transaction(connection: sqlite3.Connection) -> Any:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended it already: then another error would hide that one.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
