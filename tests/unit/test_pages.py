@@ -132,9 +132,12 @@ async def test_a_decision_is_explained_where_it_is_opened(client, made, story) -
     """Candidates with what they violate, the reason, the budget; a decision that nobody knows is a 404 as a part of the page."""
     story.arrives(message("m-1", {"z": 1}, conversation="c-1", target="ann"), at=1)
     caught_up(made, story.broker)
-    known = await client.get("/ui/decision", params={"message": "m-1", "slot": "target:0"})
+    part = {"hx-request": "true"}
+    known = await client.get(
+        "/ui/decision", params={"message": "m-1", "slot": "target:0"}, headers=part
+    )
     unknown = await client.get(
-        "/ui/decision", params={"message": "m-1", "slot": "none"}, headers={"hx-request": "true"}
+        "/ui/decision", params={"message": "m-1", "slot": "none"}, headers=part
     )
 
     assert "Budget left" in known.text

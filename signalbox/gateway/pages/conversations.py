@@ -11,7 +11,7 @@ from signalbox.contracts.record import MAX_ID_CHARS, to_epoch_ms
 from signalbox.gateway.conversations import Identifier, conversation_json, row_json
 from signalbox.gateway.decisions import explained
 from signalbox.gateway.pages.dag import dag_of
-from signalbox.gateway.pages.site import PREFIX, is_part, render
+from signalbox.gateway.pages.site import PREFIX, is_part, render, render_part
 from signalbox.gateway.pages.timeline import entries_of
 from signalbox.gateway.paging import Before, next_of, page_of
 from signalbox.gateway.parts import Parts, parts_of
@@ -67,7 +67,7 @@ def get_decision(
 ) -> Response:
     """Explain one decision: a part of the conversation's page that is asked for when it is opened."""
     decision, detail = _explanation(parts_of(request), message, slot)
-    return render(request, "decision", decision=decision, detail=detail)
+    return render_part(request, "decision", "Decision", decision=decision, detail=detail)
 
 
 def _explanation(parts: Parts, message_id: str, slot: str) -> tuple[dict[str, Any], dict[str, Any]]:

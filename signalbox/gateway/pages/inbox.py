@@ -17,7 +17,7 @@ from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.body import model_of
 from signalbox.gateway.conversations import Identifier
 from signalbox.gateway.pages.forms import read_form
-from signalbox.gateway.pages.site import PREFIX, is_part, render
+from signalbox.gateway.pages.site import PREFIX, is_part, render, render_part
 from signalbox.gateway.parts import Parts, parts_of
 from signalbox.gateway.problems import ConflictError
 from signalbox.gateway.reviews import item_json, items_named, open_items, resolution
@@ -87,8 +87,12 @@ async def post_item(request: Request, caller: Decider, name: Identifier) -> Resp
     decided = model_of(Decided, {"decision": "approve", **fields})
     message = await asyncio.to_thread(resolution, parts, name, decided, caller)
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
-    return render(
-        request, "inbox_answered", decided=decided, conversation_id=message.conversation_id
+    return render_part(
+        request,
+        "inbox_answered",
+        "Inbox",
+        decided=decided,
+        conversation_id=message.conversation_id,
     )
 
 

@@ -74,6 +74,13 @@ def render(
     return HTMLResponse(body, status, {**_HEADERS, **(headers or {})})
 
 
+def render_part(request: Request, template: str, title: str, **context: Any) -> Response:
+    """Return a part of a page; as a page of its own under `title` where no script asks, which would put it in its place."""
+    if is_part(request):
+        return render(request, template, **context)
+    return render(request, "said", title=title, part=f"{template}.html.jinja", **context)
+
+
 def shown(problem: Response, scope: Scope) -> Response:
     """Return a problem as whoever asked for it can read it: a program as it is, a person as a page or a part of one."""
     if not is_page(scope["path"]):
