@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -34,6 +34,8 @@ _HEADERS: Final = {
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+MAX_PLACE_CHARS: Final = 2000
+"""Of an address to come back to."""
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
     ("live", "Live"),
@@ -87,7 +89,7 @@ def shown(problem: Response, scope: Scope) -> Response:
         return problem
     request = Request(scope)
     if problem.status_code == NoKeyError.status:
-        place = f"{LOGIN}?to={quote(scope['path'], safe='/')}"
+        place = f"{LOGIN}?to={quote(_asked_from(request), safe='/')}"
         if is_part(request):
             # htmx would follow a redirect inside the page.
             return Response(status_code=problem.status_code, headers={"hx-redirect": place})
@@ -100,6 +102,27 @@ def shown(problem: Response, scope: Scope) -> Response:
         headers=kept,
         problem=orjson.loads(problem.body),
     )
+
+
+def _asked_from(request: Request) -> str:
+    """Return the page to come back to after signing in, as an address: of a part or of a form the one that it is on."""
+    if request.method == "GET" and not is_part(request):
+        query = request.scope["query_string"].decode("latin-1")
+        # As it came: decoded, an id with a question mark would be another page.
+        path = request.scope["raw_path"].decode("latin-1")
+    else:
+        path, query = _page_around(request)
+    place = f"{path}?{query}" if query else path
+    return place if is_page(path) and len(place) <= MAX_PLACE_CHARS else HOME
+
+
+def _page_around(request: Request) -> tuple[str, str]:
+    headers = request.headers
+    try:
+        page = urlsplit(headers.get("hx-current-url") or headers.get("referer") or "")
+    except ValueError:
+        return HOME, ""
+    return page.path, page.query
 
 
 def is_part(request: Request) -> bool:
