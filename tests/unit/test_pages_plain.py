@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
+from urllib.parse import urldefrag, urlencode, urljoin
 
 import httpx
 import pytest
 
+from connectors.broker import BrokerError, Producer
+from signalbox.gateway.pages.site import NAVIGATION
 from signalbox.gateway.parts import Parts
 from tests.support.fleets import message
 from tests.support.gateway import caught_up, client_of, parts
@@ -40,6 +43,16 @@ PAGES: Final = (
     "login",
     "nothing",
 )
+
+
+FORMS: Final[dict[str, dict[str, str]]] = {
+    "lead": {"name": "Ada", "key": "lead-1"},
+    "inbox/items/p-lead-1": {"agent": "bob"},
+    "dead-letters/0:0/replay": {},
+    "dead-letters/replay": {"reason": "unknown_agent"},
+    "dead-letters/0:0/discard": {"note": "a test"},
+}
+QUOTES: Final = "\"'><img src=x onerror=alert(1)>\u202e</pre></title></textarea></option>"
 
 
 @pytest.fixture
@@ -85,6 +98,8 @@ class Outline(HTMLParser):
         self.ids: list[str] = []
         self.unlabelled: list[str] = []
         self.hidden_links: list[str] = []
+        self.links: list[str] = []
+        self.injected: list[str] = []
         self._around: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
@@ -100,6 +115,11 @@ class Outline(HTMLParser):
         is_field = tag in {"input", "select", "textarea"} and given.get("type") != "hidden"
         if is_field and "label" not in names and "aria-label" not in given:
             self.unlabelled.append(str(given.get("name")))
+        self.links += [str(given["href"])] if tag == "a" and given.get("href") else []
+        is_loaded = tag in {"script", "img"}
+        is_foreign = is_loaded and not str(given.get("src")).startswith("/ui/static/")
+        if is_foreign or any(name.startswith("on") or name == "style" for name in given):
+            self.injected.append(f"{tag} {attrs}")
         if tag == "a" and any(around.get("role") == "img" for _, around in self._around):
             self.hidden_links.append(str(given.get("href")))
         if tag not in _VOID:
@@ -124,26 +144,76 @@ async def test_a_page_can_be_read_by_its_outline(client: httpx.AsyncClient, path
     assert seen.unlabelled == []
     assert seen.hidden_links == []
     assert len(set(seen.ids)) == len(seen.ids)
-    assert not re.search(r"<(?!meta)[^>]*\s(?:on\w+|style)=", page)
-    assert not re.search(r"<script(?![^>]*src=)|<style", page)
+    assert seen.injected == []
+    assert "<style" not in page
+
+
+async def test_every_link_leads_to_a_page_whatever_ids_there_are(
+    client: httpx.AsyncClient, made: Parts, story: LiveStory
+) -> None:
+    """From page to page as far as links lead; what somebody wrote is nowhere more than text and the address of its page."""
+    for number, nasty in enumerate((QUOTES, "a/b?c#d%2F e", "/x", "//x", "a/../b", "javascript:x")):
+        one = message(f"n-{number}-{nasty}", {nasty: nasty}, conversation=nasty, target=nasty)
+        story.arrives(one, at=story.at + number)
+        parked(story, f"w{nasty}", {"z": nasty})
+    caught_up(made, story.broker)
+    todo = [f"/ui/{name}" for name, _ in NAVIGATION]
+    found: dict[str, str] = {}
+    while todo:
+        here = todo.pop()
+        if here in found or not here.startswith("/ui/"):
+            continue
+        answer = await client.get(here)
+        seen = Outline(answer.text)
+        found[here] = f"{answer.status_code} {seen.injected}"
+        todo += [urldefrag(urljoin(here, link)).url for link in seen.links]
+
+    assert {here: told for here, told in found.items() if told != "200 []"} == {}
+    assert sum("/conversations/" in here for here in found) >= 12
 
 
 @pytest.mark.parametrize(
-    ("path", "fields", "said"),
+    ("headers", "how"),
+    [({"hx-request": "true"}, "still there"), ({}, "load this page again")],
+)
+async def test_a_form_while_the_broker_is_away_says_what_to_do(
+    made: Parts, story: LiveStory, tmp_path: Path, headers: dict[str, str], how: str
+) -> None:
+    """A person has no id to send it under; sent again as it says, it is the same message."""
+
+    def nobody() -> Producer:
+        raise BrokerError("nobody answers")
+
+    caught_up(made, story.broker)
+    away = parts(tmp_path, story.as_broker(), now=story.now, make_producer=nobody)
+    form = {"content-type": "application/x-www-form-urlencoded", **headers}
+    async with client_of(away, connected=False) as there:
+        answers = [
+            await there.post(f"/ui/{path}", content=urlencode(fields), headers=form)
+            for path, fields in FORMS.items()
+        ]
+
+    assert {one.status_code for one in answers} == {503}
+    assert all(how in one.text and "counts once" in one.text for one in answers)
+    assert not any("under the same id" in one.text for one in answers)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
     [
-        ("lead", {"name": "Ada", "email": "a@b.example"}, "is on the way"),
-        ("inbox/items/p-lead-1", {"agent": "bob"}, "Given to bob"),
-        ("dead-letters/0:0/replay", {}, "Sent again"),
-        ("dead-letters/replay", {"reason": "unknown_agent"}, "2 sent again"),
-        ("dead-letters/0:0/discard", {"note": "a test"}, "Put aside"),
+        *zip(
+            FORMS,
+            ("is on the way", "Given to bob", "Sent again", "2 sent", "Put aside"),
+            strict=True,
+        )
     ],
 )
 async def test_a_form_without_scripts_is_answered_with_a_page(
-    client: httpx.AsyncClient, path: str, fields: dict[str, str], said: str
+    client: httpx.AsyncClient, path: str, said: str
 ) -> None:
     """With its headings and the way to the others, not with a part that nothing puts in its place."""
     form = {"content-type": "application/x-www-form-urlencoded"}
-    answer = await client.post(f"/ui/{path}", data=fields, headers=form)
+    answer = await client.post(f"/ui/{path}", data=FORMS[path], headers=form)
     seen = Outline(answer.text)
 
     assert answer.status_code == 200, answer.text

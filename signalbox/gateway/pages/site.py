@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -100,8 +101,21 @@ def shown(problem: Response, scope: Scope) -> Response:
         "problem" if is_part(request) else "error",
         status=problem.status_code,
         headers=kept,
-        problem=orjson.loads(problem.body),
+        problem={**orjson.loads(problem.body), **_form_remedy(request, problem)},
     )
+
+
+def _form_remedy(request: Request, problem: Response) -> dict[str, str]:
+    """Return what a person does whose form could not be taken now: a page has no ids to send it under."""
+    if request.method != "POST" or problem.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+        return {}
+    how = (
+        "what you typed is still there: send it again in a moment"
+        if is_part(request)
+        # Back at the form it would be another message.
+        else "load this page again in a moment, which sends the same once more"
+    )
+    return {"remedy": f"nothing was acknowledged; {how}; it counts once"}
 
 
 def _asked_from(request: Request) -> str:
