@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -14,10 +14,9 @@ from connectors.topic_range import read_until
 from connectors.topic_reader import read_topic
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
-from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.contracts.ids import data_digest
 from signalbox.contracts.outcome import Outcome
-from signalbox.contracts.review import Review
+from signalbox.contracts.review import Review, data_given
 from signalbox.replay.records import SeenMessage
 from signalbox.routing.admit import decode
 from signalbox.routing.ticks import Origin
@@ -67,7 +66,7 @@ def fill(
             record.partition,
             record.offset,
             decoded.tokensused,
-            data_digest(_dispatched_data(decoded)),
+            data_digest(data_given(decoded)),
             in_range,
         )
         store.add_message(decoded.subject, seen, record.value or b"")
@@ -87,9 +86,3 @@ def _add(store: ReplayStore, kind: type[Fact], value: bytes | None) -> None:
         return  # not a record of ours
     if fact.conversation_id is not None:
         store.add_fact(fact.conversation_id, fact, value)
-
-
-def _dispatched_data(message: Envelope) -> dict[str, Any]:
-    """Return the data that an agent would get of this message: where one escalates, that of its own task."""
-    inner = message.data.get("data") if message.type == TASK_ESCALATED else None
-    return inner if isinstance(inner, dict) else message.data

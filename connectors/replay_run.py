@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,12 +18,12 @@ from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import TASK_ASSIGNED, Envelope
-from signalbox.contracts.review import Review
+from signalbox.contracts.review import Review, data_given
 from signalbox.definitions.specs import RESERVED_TYPES
 from signalbox.errors import RetryableError, TerminalError
 from signalbox.replay.answers import Recorded
 from signalbox.replay.history import Met, history
-from signalbox.replay.judging import NOBODY, Case, Ended, Judgement, Missing, judge
+from signalbox.replay.judging import NOBODY, Case, Choice, Ended, Judgement, Missing, judge
 from signalbox.replay.records import (
     Fate,
     Records,
@@ -137,11 +137,22 @@ class Replay:
                 fate = fate_of(decisions, stop_of(decisions, stops), seen.type)
             if fate is None or message is None:
                 continue
-            is_human = bool(decisions) and decisions[0].path == "human"
-            resolution = decisions[0].agent if is_human else None
-            case = Case(message, found.at_ms, found.before, resolution)
+            choice = self._choice(decisions, genuine)
+            case = Case(message, found.at_ms, found.before, choice)
             asked = _was_asked(found, review, first)
             yield _Compare(case, found, first or fate, fate, asked)
+
+    def _choice(
+        self, decisions: Sequence[Decision], genuine: Mapping[str, SeenMessage]
+    ) -> Choice | None:
+        if not decisions or decisions[0].path != "human":
+            return None
+        first = decisions[0]
+        if first.data_from is None:
+            return Choice(first.agent)
+        seen = genuine.get(first.data_from)
+        said = self._message(seen) if seen is not None and seen.in_range else None
+        return Choice(first.agent, None if said is None else data_given(said), said is None)
 
     def _message(self, seen: SeenMessage) -> Envelope | None:
         decoded = decode(self.store.body(seen), Origin(AGENT_MESSAGES), seen.at_ms)

@@ -24,6 +24,7 @@ SELECT
     TRY_CAST(JSON_VALUE(json, '$.latency_ms') AS BIGINT) AS latency_ms,
     TRY_CAST(JSON_VALUE(json, '$.attempts') AS INT) AS attempts,
     TRY_CAST(JSON_VALUE(json, '$.cached') AS BOOLEAN) AS is_cached,
+    JSON_VALUE(json, '$.data_from') AS data_from,
     {{ moment('decided_at') }} AS decided_at,
     partition_id,
     record_offset,

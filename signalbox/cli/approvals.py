@@ -12,8 +12,9 @@ from signalbox.cli import session
 from signalbox.cli.facts import Fact
 from signalbox.cli.following import follow
 from signalbox.cli.inbox import Item, found_by, items_of
-from signalbox.cli.inbox_answer import Verb, answer_to
+from signalbox.cli.inbox_answer import Answer, answer_to
 from signalbox.cli.inbox_view import lines_of
+from signalbox.cli.json_data import read_object
 from signalbox.cli.outgoing import line_of, new_message
 from signalbox.cli.reading import read_facts
 from signalbox.cli.run_events import events_of
@@ -24,6 +25,7 @@ from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.envelope import REVIEW_RESOLVED, Envelope
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
+from signalbox.definitions.fleet import ActiveSet
 from signalbox.settings import Settings
 from signalbox.topics import AGENT_MESSAGES
 
@@ -63,8 +65,16 @@ def list_open(as_json: AsJson = False) -> None:
 @app.command()
 def approve(
     name: Name,
+    *,
     agent: Annotated[
         str | None, typer.Option(help="Who gets the message; for messages only.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON|@FILE|-",
+            help="What the agent is given in place of the data: an object, a file that holds one, or standard input.",
+        ),
     ] = None,
     comment: Comment = None,
     by: By = None,
@@ -73,9 +83,12 @@ def approve(
 ) -> None:
     """Agree to a workflow's step, or give a message to --agent; then say what happened next.
 
+    With --data the agent is given that instead; the message stays what it is, and the record names the edit.
     Exit code 1 where nothing of that name is open, or nobody took the answer in time.
     """
-    _resolve(name, "approve", agent, _Said(comment, by), timeout, as_json=as_json)
+    edited = None if data is None else read_object(data, "--data")
+    answer = Answer("approve", agent, edited)
+    _resolve(name, answer, _Said(comment, by), timeout, as_json=as_json)
 
 
 @app.command()
@@ -90,7 +103,7 @@ def reject(
 
     Exit code 1 where nothing of that name is open, or nobody took the answer in time.
     """
-    _resolve(name, "reject", None, _Said(comment, by), timeout, as_json=as_json)
+    _resolve(name, Answer("reject"), _Said(comment, by), timeout, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +128,29 @@ class _Fate:
     then: list[str] = field(default_factory=list)
 
 
-def _resolve(
-    name: str, verb: Verb, agent: str | None, said: _Said, timeout: float, *, as_json: bool
-) -> None:
+def _resolve(name: str, answer: Answer, said: _Said, timeout: float, *, as_json: bool) -> None:
     settings = session.load_settings()
     session.require_broker(settings)
     before = read_facts(settings, session.reach_broker(settings))
     item = _named(name, items_of(before, _now_ms()))
     # Asked only where it matters: a step's answer names nobody.
-    active = session.read_active(settings).agents if agent is not None else ()
-    data = answer_to(item, verb, agent, active)
+    active = session.read_active(settings) if answer.needs_definitions else ActiveSet.of(())
+    data = answer_to(item, answer, active)
     message = new_message(REVIEW_RESOLVED, item.review.conversation_id, said.with_data(data))
     fate = _sent(settings, item, message, before, timeout)
     if as_json:
         letter = fate.dead_letter
         dead = None if letter is None else {"reason": letter.reason, "detail": letter.detail}
-        sent = {"decision": verb, "message": message.id, "record": fate.record, "dead_letter": dead}
+        sent = {
+            "decision": answer.verb,
+            "message": message.id,
+            "record": fate.record,
+            "dead_letter": dead,
+        }
         session.print_json({**item.as_json(), **sent, "then": fate.then})
     elif fate.dead_letter is not None:
-        session.note(f"too late: {printable(fate.dead_letter.detail)}")
+        what = "too late" if fate.dead_letter.reason == "late" else "refused"
+        session.note(f"{what}: {printable(fate.dead_letter.detail)}")
     elif fate.record is None:
         session.note(
             f"sent, and not taken up within {timeout:g} s; is the job running? `signalbox status` says"

@@ -20,7 +20,7 @@ from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.ids import ROUTE_SLOT, data_digest
 from signalbox.contracts.outcome import Outcome
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.contracts.review import SAID, Review
+from signalbox.contracts.review import SAID, Review, data_given
 from signalbox.replay.history import Met, history
 from signalbox.replay.judging import Case, first_question, fleet_of
 from signalbox.replay.records import Records, SeenMessage
@@ -109,7 +109,7 @@ def details_of(
     met = next((one for one in history(records) if one.message_id == explanation.message_id), None)
     of_decisions = (
         replace(
-            _details(decision, explanation.message, met, versions),
+            _details(decision, explanation.message, met, versions, given=_given(decision, known)),
             track_record=judge(decision.agent),
         )
         for decision in explanation.decisions
@@ -141,8 +141,21 @@ def _as_decision(review: Review, hop: int) -> Decision:
     )
 
 
+def _given(decision: Decision, facts: Iterable[Fact]) -> Envelope | None:
+    """Return the answer of the person who made other data of the message; None where nobody did."""
+    if decision.data_from is None:
+        return None
+    messages = (fact.body for fact in facts if isinstance(fact.body, Envelope))
+    return next((one for one in messages if one.id == decision.data_from), None)
+
+
 def _details(
-    decision: Decision, message: Envelope | None, met: Met | None, versions: KnownVersions
+    decision: Decision,
+    message: Envelope | None,
+    met: Met | None,
+    versions: KnownVersions,
+    *,
+    given: Envelope | None = None,
 ) -> Details:
     rules = versions.of(decision.definitions_digest)
     case = None if message is None or met is None else Case(message, met.at_ms, met.before)
@@ -167,7 +180,7 @@ def _details(
         is_active=decision.definitions_digest == versions.newest,
         budget=budget,
         prompt=prompt,
-        counterfactual=counterfactual(decision, policy, _violations_by(rules, message)),
+        counterfactual=counterfactual(decision, policy, _violations_by(rules, given or message)),
     )
 
 
@@ -179,7 +192,7 @@ def _violations_by(
 
     def violations(agent: str) -> tuple[str, ...]:
         known = rules.agents.get(agent)
-        return () if known is None else known.contract.violations(message.data)
+        return () if known is None else known.contract.violations(data_given(message))
 
     return violations
 
@@ -233,6 +246,6 @@ def _seen(fact: Fact, message: Envelope) -> SeenMessage:
         fact.partition,
         fact.offset,
         message.tokensused,
-        data_digest(message.data),
+        data_digest(data_given(message)),
         in_range=True,
     )

@@ -109,7 +109,10 @@ def _decision_lines(decision: Decision, arrived_ms: int | None) -> Iterator[Line
     style = "bold yellow" if who in {NONE, "plan refused"} else "bold green"
     slot = "" if decision.slot == "route" else f" (slot {decision.slot})"
     yield Line(f"→ {who}{slot}", style)
-    rows = [("path", _path(decision)), ("reason", decision.reason), *_model_rows(decision)]
+    rows = [("path", _path(decision)), ("reason", decision.reason)]
+    if decision.data_from is not None:
+        rows.append(("data", f"edited by a person, in message {decision.data_from}"))
+    rows += _model_rows(decision)
     rows.append(("definitions", decision.definitions_digest))
     when = rfc3339(decision.decided_at)
     if arrived_ms is not None:

@@ -14,6 +14,7 @@ from signalbox.contracts.decision import NONE, Decision
 from signalbox.contracts.envelope import TASK_ESCALATED, Envelope
 from signalbox.contracts.ids import ROUTE_SLOT
 from signalbox.contracts.record import rfc3339
+from signalbox.contracts.review import data_given
 from signalbox.routing.prompt import query_text
 from signalbox.topics import AGENT_MESSAGES
 
@@ -22,20 +23,20 @@ MAX_EXAMPLE_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a person decided for a message: an agent or NONE."""
+    """What a person decided for a message: an agent or NONE. `edited` is the answer that brought other data."""
 
     message: Envelope
     decision: Decision
+    edited: Envelope | None = None
 
     @property
     def data(self) -> dict[str, Any]:
-        """The data that was decided on: of an escalation, that of its task."""
-        inner = self.message.data.get("data") if self.message.type == TASK_ESCALATED else None
-        return inner if isinstance(inner, dict) else self.message.data
+        """The data that was decided on: what the person made of it, else the message's; of an escalation, that of its task."""
+        return data_given(self.edited or self.message)
 
 
 def choices_of(facts: Iterable[Fact]) -> tuple[tuple[Choice, ...], int]:
-    """Return people's choices, oldest first, and of how many the message is no longer on its topic.
+    """Return people's choices, oldest first, and of how many the message, or what they made of it, is no longer on its topic.
 
     Who agreed to a workflow's step, or cancelled one, chose no agent: that is no label.
     """
@@ -52,9 +53,9 @@ def choices_of(facts: Iterable[Fact]) -> tuple[tuple[Choice, ...], int]:
         and (fact.body.path, fact.body.slot) == ("human", ROUTE_SLOT)
     }
     found = [
-        Choice(messages[message_id], decision)
+        Choice(messages[message_id], decision, messages.get(decision.data_from or ""))
         for message_id, decision in decided.items()
-        if message_id in messages
+        if message_id in messages and (decision.data_from is None or decision.data_from in messages)
     ]
     return tuple(found), len(decided) - len(found)
 

@@ -56,4 +56,6 @@ class Decision(Record):
     latency_ms: int = 0
     attempts: int = 0
     cached: bool = False
+    data_from: Identifier | None = None
+    """The `review.resolved` message whose data the agent is given in place of this message's; None where a person edited none."""
     decided_at: Timestamp

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from signalbox.cli.inbox import Item, found_by, items_of
-from signalbox.cli.inbox_answer import answer_to
+from signalbox.cli.inbox_answer import Answer, answer_to
 from signalbox.contracts.envelope import REVIEW_RESOLVED
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.access import Caller
@@ -41,7 +41,10 @@ def list_reviews(request: Request, caller: Reader, limit: Limit = 100) -> Respon
     openapi_extra=takes(Decided),
 )
 async def decide_review(request: Request, caller: Decider, name: Identifier) -> Response:
-    """Answer what waits under a token, a message's id or a conversation: agree, refuse, or give a message to an agent."""
+    """Answer what waits under a token, a message's id or a conversation: agree, refuse, or give a message to an agent.
+
+    With `data` the agent is given that in place of what was asked about.
+    """
     parts = parts_of(request)
     decided = await read_model(request, Decided)
     message = await asyncio.to_thread(resolution, parts, name, decided, caller)
@@ -88,13 +91,13 @@ def resolution(parts: Parts, name: str, decided: Decided, caller: Caller) -> Mes
         UsageError: the answer cannot be.
     """
     item = _open_item(parts, name)
-    active = parts.definitions.view().state.active.agents
+    active = parts.definitions.view().state.active
     said = {
         "comment": decided.comment,
         "resolved_by": named_by(decided.resolved_by, caller),
     }
     data = {
-        **answer_to(item, decided.decision, decided.agent, active),
+        **answer_to(item, Answer(decided.decision, decided.agent, decided.data), active),
         **{key: value for key, value in said.items() if value},
     }
     attributes = {"type": REVIEW_RESOLVED, "subject": item.review.conversation_id, "data": data}

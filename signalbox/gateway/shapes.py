@@ -242,10 +242,14 @@ class ReviewList(Answer):
 
 
 class Decided(Asked):
-    """A person's answer. `agent` is who gets a message; of a workflow's step it is left out."""
+    """A person's answer. `agent` is who gets a message; of a workflow's step it is left out.
+
+    `data` is what the agent is given in place of what was asked about; with a rejection nobody would be.
+    """
 
     decision: Literal["approve", "reject"]
     agent: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] | None = None
+    data: dict[str, Any] | None = None
     comment: Text | None = None
     resolved_by: Word | None = None
 

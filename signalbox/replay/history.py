@@ -6,7 +6,7 @@ a message was late, a duplicate, expired or one too many is a fact of the record
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from signalbox.contracts.decision import NONE, Decision
@@ -81,7 +81,7 @@ def history(records: Records) -> Iterator[Met]:
             _exact(met, stops, event, seen.get(event.message_id)),
             event.decisions,
         )
-        state = _after(state, stops, event, seen.get(event.message_id))
+        state = _after(state, stops, event, seen)
 
 
 def _events(records: Records) -> Sequence[_Event]:
@@ -121,11 +121,16 @@ def _exact(before: Before, stops: Stops, event: _Event, message: SeenMessage | N
     return replace(before, tokens=max(0, stop.tokens - own))
 
 
-def _after(state: Before, stops: Stops, event: _Event, message: SeenMessage | None) -> Before:
+def _after(state: Before, stops: Stops, event: _Event, seen: Mapping[str, SeenMessage]) -> Before:
+    message = given = seen.get(event.message_id)
     tokens = state.tokens + (message.tokens if message else 0)
     tokens += sum(_spent(decision) for decision in event.decisions)
     after = replace(state, tokens=tokens, is_open=True)
     for decision in event.decisions:
+        if (
+            decision.data_from is not None
+        ):  # and when the task is given out again, it is the edited one
+            given = seen.get(decision.data_from)
         if decision.agent == NONE or (decision.message_id, decision.slot) in stops:
             continue
         at_ms = to_epoch_ms(decision.decided_at)
@@ -134,7 +139,7 @@ def _after(state: Before, stops: Stops, event: _Event, message: SeenMessage | No
             after,
             hops=decision.hop + 1,
             first_agent=after.first_agent or decision.agent,
-            last_step=step_key(decision.agent, message.data_digest) if message else None,
+            last_step=step_key(decision.agent, given.data_digest) if given else None,
             clock_ms=at_ms if is_new_clock else after.clock_ms,
         )
     return after

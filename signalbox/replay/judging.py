@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from signalbox.contracts.chat import ChatAnswer, ChatRequest
 from signalbox.contracts.decision import NONE
@@ -24,13 +24,25 @@ _FAR_MS = 10 * 365 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person chose for a message: the agent, and the data in place of its own, where they edited it.
+
+    `is_lost`: they did, and what they made of it is not at hand.
+    """
+
+    agent: str
+    data: dict[str, Any] | None = None
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A message as it came to be decided. `resolution` is what a person chose for it, if one did."""
 
     message: Envelope
     at_ms: int
     before: Before
-    resolution: str | None = None
+    resolution: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,9 @@ def judge(case: Case, rulebook: Rulebook) -> Judging:
         tokens += 0 if answer.cached else answer.tokens_in + answer.tokens_out
         world.answer(conversation, answer)
     if world.reviews and case.resolution is not None:
+        if case.resolution.is_lost:
+            told = "a person edited its data, in a message that the range does not have"
+            return Judgement(NOBODY, asked=asked, unknown=told)
         world.send(_resolved(message, case.resolution))
     fate = _fate(world, message)
     if fate is None:
@@ -136,7 +151,8 @@ def _state(case: Case, rulebook: Rulebook) -> Conversation:
     return state.evolve(open=task)
 
 
-def _resolved(message: Envelope, agent: str) -> Envelope:
+def _resolved(message: Envelope, choice: Choice) -> Envelope:
+    edited = {} if choice.data is None else {"data": choice.data}
     return message.evolve(
         id=f"{message.id[:200]}.resolved",
         source="cli",
@@ -144,7 +160,12 @@ def _resolved(message: Envelope, agent: str) -> Envelope:
         causationid=None,
         target=None,
         tokensused=0,
-        data={"message_id": message.id, "agent": agent, "resolved_by": "recorded"},
+        data={
+            "message_id": message.id,
+            "agent": choice.agent,
+            "resolved_by": "recorded",
+            **edited,
+        },
     )
 
 

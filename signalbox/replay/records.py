@@ -45,7 +45,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class SeenMessage:
-    """A message of the conversation, without its payload. `data_digest` is of its data (of a task's own, where it escalates).
+    """A message of the conversation, without its payload. `data_digest` is of the data an agent would be given of it.
 
     `agent` is the one its source claims, `cause` the task it says it answers.
     """

@@ -20,7 +20,7 @@ from signalbox.contracts.envelope import (
 from signalbox.contracts.events import is_event
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.contracts.review import resolver_of
+from signalbox.contracts.review import UnusableEditError, edited_data, resolver_of
 from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
@@ -205,8 +205,13 @@ def _resolve(turn: Turn, message: Envelope, origin: Origin) -> None:
             message, "unknown_agent", f"data.agent must be NONE or one of {names}", origin=origin
         )
         return
+    try:
+        data = edited_data(message, is_given=agent != NONE)
+    except UnusableEditError as error:
+        turn.dead_letter(message, "invalid_envelope", f"{error}; it is still open", origin=origin)
+        return
     turn.mark_seen(message.id)
     comment = str(message.data.get("comment") or "")[:MAX_COMMENT_CHARS]
-    resolution = Resolution(agent, resolver_of(message), comment)
+    resolution = Resolution(agent, resolver_of(message), comment, data, message.id)
     turn.evolve(in_flight=in_flight.evolve(resolution=resolution))
     turn.emit(Resume(in_flight.sequence))

@@ -159,7 +159,8 @@ def conclude(
     rules = current_rules(turn)
     is_routed = slot is None
     slot = slot or route_slot(turn, message)
-    is_given = has_by_subscription(turn, message, agent)
+    # What a person edited it has not: the subscription gave it the message as it came.
+    is_given = more.get("data_from") is None and has_by_subscription(turn, message, agent)
     if is_given:
         reason = f"{reason}; it has the message by subscription, so it gets no second task"
     turn.record(

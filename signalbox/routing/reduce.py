@@ -299,9 +299,11 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
     rules = current_rules(turn)
     # Waiting for a person does not spend the agents' time budget: it begins anew.
     turn.evolve(deadline_ms=turn.now_ms + int(turn.policy.budgets.seconds * 1000))
+    is_edited = resolution.data is not None
+    given = message if resolution.data is None else message.evolve(data=resolution.data)
     # A person may overrule an allowlist, never a contract: the agent could not use the data.
-    candidates = weigh(message.data, rules, None)
-    reason = f"{resolution.resolved_by} decided"
+    candidates = weigh(given.data, rules, None)
+    reason = f"{resolution.resolved_by} decided{' on edited data' if is_edited else ''}"
     if resolution.comment:
         reason = f"{reason}: {resolution.comment}"
     # A model may have been asked first; its tokens are on no other record.
@@ -318,22 +320,33 @@ def _apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> Non
             **spent,
         )
     elif resolution.agent not in candidates.accepted:
-        problem = f"{resolution.agent} does not accept the data; choose another agent or NONE"
-        turn.park(
-            message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence
-        )
+        _ask_person_again(turn, message, given, in_flight, resolution.agent)
     else:
         turn.release(in_flight.sequence)
         conclude(
             turn,
-            message,
+            given,
             resolution.agent,
             candidates,
             path="human",
             reason=reason,
             sender=in_flight.sender,
+            data_from=resolution.message_id if is_edited else None,
             **spent,
         )
+
+
+def _ask_person_again(
+    turn: Turn, message: Envelope, given: Envelope, in_flight: InFlight, agent: str
+) -> None:
+    """The chosen agent could not use the data: the question stays, about the message as it came."""
+    rules = current_rules(turn)
+    told = "the data"
+    if given is not message:
+        told = f"the edited data ({', '.join(rules.agents[agent].contract.violations(given.data))})"
+    problem = f"{agent} does not accept {told}; choose another agent or NONE"
+    candidates = weigh(message.data, rules, None)
+    turn.park(message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence)
 
 
 def _repair_or_review(

@@ -14,7 +14,7 @@ from signalbox.evolving import Evolving
 from signalbox.routing.kept import Detour, KeptTask
 from signalbox.workflows.run import WorkflowRun
 
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 5
 SEEN_BYTES: Final = 8
 
 Phase = Literal["deciding", "parked"]
@@ -30,11 +30,17 @@ class OpenDispatch:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a person decided for the parked message: an agent or NONE, and what they say of it."""
+    """What a person decided for the parked message: an agent or NONE, what they say of it, and the data in place of its own.
+
+    `message_id` is the `review.resolved` that said so. It is carried out in the turn that takes it, so `data` rests in no state
+    unless the parked message is missing there.
+    """
 
     agent: str
     resolved_by: str
     comment: str = ""
+    data: dict[str, Any] | None = None
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

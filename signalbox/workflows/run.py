@@ -48,6 +48,7 @@ class StepRun(Evolving):
         task: id of the open task, or the token of the open approval; empty where neither is open.
         due_ms: an approval's deadline, or when the next attempt at a compensation is due; 0 is never.
         result: the number of its answer in `results`.
+        edited: the number of the person's answer there whose data is given in place of what the mapping says.
         order: when it came to rest, counted over the run, from 1.
         may_have_acted: it completed, or its agent fell silent: a compensation has something to undo.
         is_approved: a person agreed to it.
@@ -63,6 +64,7 @@ class StepRun(Evolving):
     task: str = ""
     due_ms: int = 0
     result: int | None = None
+    edited: int | None = None
     order: int = 0
     may_have_acted: bool = False
     is_approved: bool = False
@@ -162,8 +164,8 @@ class WorkflowRun(Evolving):
     @property
     def kept(self) -> tuple[int, ...]:
         """The numbers of everything it has in `results`."""
-        answers = (step.result for step in self.steps.values() if step.result is not None)
-        return (self.start, *answers)
+        of_steps = (one for step in self.steps.values() for one in (step.result, step.edited))
+        return (self.start, *(one for one in of_steps if one is not None))
 
     def encoded(self) -> dict[str, Any]:
         """Return the run as JSON can hold it."""

@@ -197,7 +197,7 @@ def task_in(job: RunningJob, agent: str, conversation: str) -> Envelope:
 
 
 def test_a_review_approved_in_the_inbox_goes_on(job: RunningJob, caller: Caller) -> None:
-    """In a browser: it comes up by itself, is given to an agent with a note, and that agent has the task."""
+    """In a browser: it comes up by itself, is given to an agent with a note and other data, and the agent has that."""
     sent = caller.post("/events", {"a": 1}, headers={"ce-type": "thing.asked"})
     conversation = sent["conversation_id"]
     task = task_in(job, "alpha", conversation)
@@ -210,16 +210,21 @@ def test_a_review_approved_in_the_inbox_goes_on(job: RunningJob, caller: Caller)
         expect(row).to_contain_text("<i>beta</i> or gamma?")
         row.get_by_role("link", name="who gets").click()
         page.get_by_label("Who gets it").select_option("beta")
+        page.get_by_text("Edit the data first").click()
+        edited = page.get_by_label("What the agent is given")
+        assert json.loads(edited.input_value()) == {"b": 1}
+        edited.fill('{\n  "b": 2\n}')
         page.get_by_label("Note").fill("he knows them")
         page.get_by_label("Your name").fill("Kim")
         picture(page, "inbox")
         page.get_by_role("button", name="Decide").click()
-        expect(page.get_by_text("Given to beta.")).to_be_visible()
-        expect(page.locator("#state")).to_contain_text("answered: beta, Kim decided: he knows them")
+        expect(page.get_by_text("Given to beta, on edited data.")).to_be_visible()
+        answered = "answered: beta, Kim decided on edited data: he knows them"
+        expect(page.locator("#state")).to_contain_text(answered)
         page.get_by_role("link", name="Follow the conversation").click()
         expect(page.locator("details.hop").last).to_contain_text("human")
 
-    assert task_in(job, "beta", conversation).data == {"b": 1}
+    assert task_in(job, "beta", conversation).data == {"b": 2}
 
 
 def test_a_dead_letter_edited_and_replayed_is_delivered(job: RunningJob, caller: Caller) -> None:

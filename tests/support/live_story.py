@@ -10,7 +10,7 @@ from signalbox.cli import session
 from signalbox.contracts.envelope import Envelope
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.fleet import ActiveSet, Fleet
-from signalbox.definitions.specs import FleetPolicy
+from signalbox.definitions.specs import AgentDefinition, FleetPolicy
 from signalbox.definitions.workflow import WorkflowDefinition
 from signalbox.routing.rules import EnginePolicy, Rulebook, Rules
 from tests.support.fleets import agent
@@ -91,13 +91,15 @@ def live(
     patch: Any,
     definitions: Sequence[WorkflowDefinition],
     answers: Mapping[str, Answer],
+    *,
+    agents: Sequence[AgentDefinition] = (),
     **policy: Any,
 ) -> LiveStory:
-    """A live story of `NAMES` with these workflows, active in its registry; commands find it instead of Kafka.
+    """A live story of `NAMES` (or `agents`) with these workflows, active in its registry; commands find it instead of Kafka.
 
     `patch` is pytest's monkeypatch.
     """
-    agents = [agent(name, [], closed=False) for name in NAMES]
+    agents = agents or [agent(name, [], closed=False) for name in NAMES]
     fleet = Fleet(
         FleetPolicy.model_validate({"name": "test", **policy}),
         {one.name: one for one in agents},

@@ -80,9 +80,9 @@ class RecordedRun:
         self.send(replied)
         return replied
 
-    def resolves(self, conversation: str, message_id: str, agent: str) -> None:
-        """Let a person decide a parked message."""
-        data = {"message_id": message_id, "agent": agent, "resolved_by": "a person"}
+    def resolves(self, conversation: str, message_id: str, agent: str, **more: Any) -> None:
+        """Let a person decide a parked message; `data` is what they make of its data."""
+        data = {"message_id": message_id, "agent": agent, "resolved_by": "a person", **more}
         resolved = message(
             f"resolved-{message_id[:60]}-{self.now_ms}",
             data,
@@ -188,7 +188,8 @@ class Wild:
             in_flight = self.run.world.state_of(conversation).in_flight
             if in_flight is not None and in_flight.phase == "parked":
                 choice = self._dice.choice((*self._agents, "NONE"))
-                self.run.resolves(conversation, in_flight.message_id, choice)
+                edited = {"data": self._data()} if self._dice.random() < 0.4 else {}
+                self.run.resolves(conversation, in_flight.message_id, choice, **edited)
                 return
 
     def _fails(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,6 +144,53 @@ def test_reject_by_conversation_fails_the_step(monkeypatch: pytest.MonkeyPatch) 
     assert result.stdout.splitlines()[0] == "cli rejected step charge"
     assert "■ failed: workflow work: step charge: cli rejected step charge" in result.stdout
     assert not story.tasks
+
+
+def test_approve_with_other_data_gives_the_agent_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a step and of a message, written out, in a file or piped in; the record says that it was edited."""
+    given: list[Any] = []
+    story = begun(monkeypatch, review={"below_confidence": 0.5})
+    story.answers_of["ann"] = lambda task: given.append(task.data) or {"ok": 1}
+    start(story)
+    parked(story)
+    (tmp_path / "edited.json").write_text('{"n": 6}')
+    step_ = called("approve", "order-1", "--data", f"@{tmp_path / 'edited.json'}", "--by", "ada")
+    piped = ["approvals", "approve", "p-1", "--agent", "cyd", "--data", "-"]
+    message_ = runner.invoke(app, piped, input='{"z": 2}')
+
+    assert (step_.exit_code, message_.exit_code) == (0, 0)
+    assert step_.stdout.startswith("ada approved step charge on edited data")
+    assert message_.stdout.startswith("cyd, cli decided on edited data")
+    assert [one.data["data"] for one in story.received] == [{"n": 6}, {"z": 2}]
+    assert (given, story.tasks["cyd"].data) == ([{"n": 6}], {"z": 2})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("order-1", "--data", "[1]"), "--data is a JSON list"),
+        (("order-1", "--data", "{"), "--data is not JSON"),
+        (("order-1", "--data", '{"m": 1}'), "ann does not accept the edited data: n: required"),
+        (("p-1", "--agent", "ann", "--data", '{"m": 1}'), "ann does not accept the edited data"),
+    ],
+)
+def test_approve_with_data_that_cannot_be_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    """What is no object, or what the agent's contract refuses, is said at once; the question stays open."""
+    takers = [agent(name, [], closed=False) for name in ("bob", "cyd")]
+    agents = [agent("ann", ["n"], closed=False), *takers]
+    story = begun(monkeypatch, agents=agents, review={"below_confidence": 0.5})
+    start(story)
+    parked(story)
+    result = called("approve", *arguments)
+
+    assert result.exit_code == 1 or result.exception is not None
+    assert told in f"{result.stderr}{result.exception}"
+    assert story.received == []
+    assert len(json.loads(called("list", "--json").stdout)["approvals"]) == 2
 
 
 def test_approve_by_a_conversation_in_which_two_things_wait_asks_which(

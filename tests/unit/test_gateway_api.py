@@ -197,6 +197,21 @@ async def test_a_message_is_given_to_the_agent_that_a_person_chooses(
     assert unknown["code"] == "SB-107"
 
 
+async def test_a_person_gives_an_agent_other_data(story: LiveStory, tmp_path: Path) -> None:
+    """The decision names the answer that has it; with a rejection, or as what is no object, it is refused."""
+    parked(story)
+    given = {"decision": "approve", "agent": "bob", "data": {"z": 2}}
+    async with desk(story, tmp_path) as at:
+        rejected = await at.post("/reviews/p-lead-1", {"decision": "reject", "data": {"z": 2}}, 422)
+        await at.post("/reviews/p-lead-1", {**given, "data": [2]}, 422)
+        sent = await at.post("/reviews/p-lead-1", given)
+        ended = await at.get("/conversations/lead-1")
+
+    (decision,) = (one for one in ended["decisions"] if one["path"] == "human")
+    assert (decision["agent"], decision["data_from"]) == ("bob", sent["id"])
+    assert "nobody is given edited data" in rejected["detail"]
+
+
 async def test_questions_that_were_answered_hide_none_that_wait(
     story: LiveStory, tmp_path: Path
 ) -> None:

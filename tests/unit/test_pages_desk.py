@@ -176,6 +176,66 @@ async def test_a_step_is_approved_or_rejected(desk, story: LiveStory, decision, 
     assert f">{ended}</span>" in await desk.get("conversations/order-1")
 
 
+async def test_data_is_edited_before_it_is_given(desk: Desk, story: LiveStory) -> None:
+    """The form holds the data as it came; what a person makes of it is what the agent is given, and the page says so."""
+    parked(story, "lead-1")
+    page = await desk.get("inbox/items/p-lead-1")
+    answered = await desk.post("inbox/items/p-lead-1", agent="bob", data='{"z": 2}')
+    decided = await desk.get("conversations/lead-1")
+
+    (offered,) = re.findall(r'<textarea[^>]*name="data"[^>]*>([^<]*)</textarea>', page)
+    assert json.loads(unescape(offered)) == {"z": 1}
+    assert "Given to bob, on edited data" in answered
+    assert [one["data"] for one in resolutions(story)] == [{"z": 2}]
+    assert "decided on edited data" in decided
+
+
+async def test_data_that_is_left_as_it_was_is_no_edit(desk: Desk, story: LiveStory) -> None:
+    """However its JSON is written; also where the answer is a rejection."""
+    parked(story, "lead-1")
+    parked(story, "lead-2")
+    await desk.post("inbox/items/p-lead-1", agent="bob", data='{\r\n"z":\r\n1}')
+    await desk.post("inbox/items/p-lead-2", agent="NONE", data='{"z": 1}')
+
+    assert [one.get("data") for one in resolutions(story)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"agent": "bob", "data": "{"}, "not JSON"),
+        ({"agent": "bob", "data": "[1]"}, "an object is needed"),
+        ({"agent": "bob", "data": '{"a":' * 200 + "1" + "}" * 200}, "nested deeper"),
+        ({"agent": "NONE", "data": '{"z": 2}'}, "nobody is given edited data"),
+    ],
+)
+async def test_edit_that_cannot_be_is_refused_at_once(desk, story, fields, told) -> None:
+    """What is wrong is said, nothing is sent, and the question is open."""
+    parked(story, "lead-1")
+    page = await desk.post("inbox/items/p-lead-1", 422, **fields)
+
+    assert told in unescape(page)
+    assert resolutions(story) == []
+    assert "<form" in await desk.get("inbox/items/p-lead-1")
+
+
+async def test_a_steps_input_is_edited_and_a_row_has_what_was_decided_on(
+    desk: Desk, story: LiveStory
+) -> None:
+    """The step's agent is given it; the labelled row of a message has the edited data, not what came."""
+    asks(story, "order-1")
+    parked(story, "lead-1")
+    place, _ = links(await desk.get("inbox"), "inbox/items")
+    await desk.post(place, decision="approve", data='{"n": 6}')
+    await desk.post("inbox/items/p-lead-1", agent="bob", data='{"z": 2}')
+    await desk.get("inbox")
+    (row,) = (await desk.http.get("/ui/inbox/labels.jsonl")).text.splitlines()
+
+    assert [one["data"] for one in resolutions(story)] == [{"n": 6}, {"z": 2}]
+    assert json.loads(row)["data"] == {"z": 2}
+    assert "approved step charge on edited data" in await desk.get("conversations/order-1")
+
+
 async def test_a_conversation_leads_to_its_question(desk: Desk, story: LiveStory) -> None:
     """And an unknown question is a 404 page."""
     parked(story, "lead-1")

@@ -57,18 +57,20 @@ def test_replay_same_definitions_change_nothing_whatever_happened(seed: int) -> 
 
 
 def test_replay_seeds_have_met_everything_that_can_happen() -> None:
-    """What the empty diff is shown on: every path, every kind of end, every reason of ours."""
-    paths, ends, reasons = set(), set(), set()
+    """What the empty diff is shown on: every path, every kind of end, every reason of ours, data that people edited."""
+    paths, ends, reasons, edited = set(), set(), set(), 0
     for seed in range(8):
         run = RecordedRun(FLEET)
         Wild(run, tuple(FLEET.agents), seed).go(300)
         paths |= {decision.path for decision in run.world.decisions}
         ends |= {outcome.status for outcome in run.world.outcomes}
         reasons |= {dead.reason for dead in run.world.dead_letters}
+        edited += sum(decision.data_from is not None for decision in run.world.decisions)
 
     assert paths == {"explicit", "contract", "cache", "model", "human"}
     assert ends >= {"completed", "none", "hop_budget", "token_budget", "loop", "failed", "expired"}
-    assert reasons == {"late", "unknown_agent", "model_failed"}
+    assert reasons == {"late", "unknown_agent", "model_failed", "invalid_envelope"}
+    assert edited
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -82,6 +84,40 @@ def test_replay_beginning_in_mid_conversation_changes_nothing_either(seed: int) 
 
     assert report["conversations"] == []
     assert 0 < report["total"] < replayed(run.broker, FLEET)["total"]
+
+
+def test_replay_that_ends_before_a_persons_edit_says_that_it_is_unknown() -> None:
+    """The choice is on record, the data is not in the range: the message is not called changed."""
+    asking = active(RESEARCH, SEND, review={"on_none": True})
+    run = RecordedRun(asking)
+    run.send(message("m-1", {"led": 1}, conversation="ada"))
+    run.wait(60_000)
+    run.resolves("ada", "m-1", "research", data={"lead": 1})
+    assert run.tasks
+    between = rfc3339(from_epoch_ms((T0 + run.now_ms) // 2))
+
+    report = replayed(run.broker, asking, stop=between)
+
+    assert (report["total"], report["unknown"], report["changed"]) == (1, 1, 0)
+    assert "a person edited its data" in str(report["conversations"])
+    whole = replayed(run.broker, asking)
+    assert (whole["unknown"], whole["changed"]) == (0, 0)
+    assert whole["same"] >= 1
+
+
+def test_replay_knows_a_loop_by_the_data_that_was_really_given() -> None:
+    """An agent that hands back what a person edited for it goes in a circle; the message as it came would hide it."""
+    asking = active(RESEARCH, SEND, review={"on_none": True})
+    run = RecordedRun(asking)
+    run.send(message("m-1", {"led": 1}, conversation="ada"))
+    run.resolves("ada", "m-1", "research", data={"lead": 1})
+    run.answers(run.tasks.popitem()[1], {"lead": 1}, id="m-2")
+    assert [outcome.status for outcome in run.world.outcomes] == ["loop"]
+
+    report = replayed(run.broker, asking)
+
+    assert (report["changed"], report["unknown"]) == (0, 0)
+    assert report["same"] >= 2
 
 
 def plain(*agents: AgentDefinition, **policy: Any) -> ActiveSet:

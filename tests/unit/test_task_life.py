@@ -14,7 +14,7 @@ from signalbox.contracts.envelope import TASK_ESCALATED, TASK_FAILED, TASK_STATU
 from signalbox.contracts.ids import dispatch_id
 from signalbox.definitions.specs import AgentDefinition
 from signalbox.routing.simulation import Simulation
-from signalbox.routing.state import Conversation
+from signalbox.routing.state import STATE_VERSION, Conversation
 from tests.support.fleets import agent, message, reply, rulebook
 from tests.support.workflow_world import Work, rules_with, step, workflow
 
@@ -208,7 +208,7 @@ class TestWithoutAsking:
         """Savepoints of earlier versions have neither field."""
         world = pair({})
         state = world.state_of("c-1")
-        older = state.encode().replace(b'{"v":4', b'{"v":3', 1)
+        older = state.encode().replace(b'{"v":%d' % STATE_VERSION, b'{"v":3', 1)
 
         assert older != state.encode()
         assert Conversation.decode(older) == state

@@ -16,6 +16,7 @@ from signalbox.contracts.decision import NONE
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.body import model_of
 from signalbox.gateway.conversations import Identifier
+from signalbox.gateway.intake import object_in
 from signalbox.gateway.pages.forms import read_form
 from signalbox.gateway.pages.site import PREFIX, is_part, render, render_part
 from signalbox.gateway.parts import Parts, parts_of
@@ -64,14 +65,13 @@ def get_item(request: Request, caller: Reader, name: Identifier) -> Response:
     if is_part(request):
         return render(request, "inbox_state", item=_shown(item, parts))
     accepting = [one.agent for one in item.review.candidates if one.accepted]
-    refusing = {one.agent for one in item.review.candidates if not one.accepted}
     active = parts.definitions.view().state.active.agents
     return render(
         request,
         "inbox_item",
         item=_shown(item, parts),
         accepting=[name for name in accepting if name in active],
-        others=sorted(active.keys() - set(accepting) - refusing),
+        others=sorted(active.keys() - set(accepting)),
     )
 
 
@@ -79,7 +79,9 @@ def get_item(request: Request, caller: Reader, name: Identifier) -> Response:
 async def post_item(request: Request, caller: Decider, name: Identifier) -> Response:
     """Answer one question, and say so."""
     parts = parts_of(request)
-    fields = await read_form(request)
+    fields: dict[str, Any] = dict(await read_form(request))
+    if "data" in fields:
+        fields["data"] = await asyncio.to_thread(_edited, parts, name, fields["data"])
     # Of a message a person says who gets it, and nobody is a choice like any other.
     if fields.get("agent") == NONE:
         fields = {**fields, "decision": "reject"}
@@ -94,6 +96,12 @@ async def post_item(request: Request, caller: Decider, name: Identifier) -> Resp
         decided=decided,
         conversation_id=message.conversation_id,
     )
+
+
+def _edited(parts: Parts, name: str, text: str) -> dict[str, Any] | None:
+    """Return what the form's data says; None where it says what was asked about."""
+    data = object_in(text.encode())
+    return None if data == _item(parts, name).review.message.data else data
 
 
 def _item(parts: Parts, name: str) -> Item:

@@ -97,7 +97,13 @@ def give_up(turn: Turn, detail: str, *, verdict: RunVerdict = "failed") -> None:
 
 
 def note(
-    turn: Turn, slot_: str, reason: str, *, agent: str = NONE, path: DecisionPath = "workflow"
+    turn: Turn,
+    slot_: str,
+    reason: str,
+    *,
+    agent: str = NONE,
+    path: DecisionPath = "workflow",
+    data_from: str | None = None,
 ) -> None:
     """Ask for the decision record of what happened to a step."""
     run = turn.run
@@ -108,4 +114,5 @@ def note(
         path=path,
         reason=reason if path == "human" else f"workflow {run.name}: {reason}",
         definitions=run.digest,
+        data_from=data_from,
     )

@@ -149,7 +149,10 @@ def _view(turn: Turn, plan: Plan, numbers: list[int]) -> View | None:
         for one, step in run.steps.items()
         if step.result in messages and step.status not in {"skipped", "failed"}
     }
-    return View(plan, messages[run.start], results)
+    edited = {
+        one: messages[step.edited] for one, step in run.steps.items() if step.edited in messages
+    }
+    return View(plan, messages[run.start], results, edited)
 
 
 def _end(turn: Turn, plan: Plan) -> bool:

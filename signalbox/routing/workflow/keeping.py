@@ -1,4 +1,4 @@
-"""What a step answered, kept under its number in `results`."""
+"""What a step answered, and what a person edited for it, kept under a number in `results`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from signalbox.routing.turn import Turn
 
 def keep_answer(turn: Turn, step_id: str, message: Envelope) -> int:
     """Keep `message` as the answer of `step_id` and return its number; one that replaces a refused answer takes its place."""
-    number = turn.run.step(step_id).result
+    return _keep(turn, turn.run.step(step_id).result, message)
+
+
+def keep_edited(turn: Turn, step_id: str, message: Envelope) -> int:
+    """Keep `message`, whose data has the edited input of `step_id`, and return its number; a later edit takes its place."""
+    return _keep(turn, turn.run.step(step_id).edited, message)
+
+
+def _keep(turn: Turn, number: int | None, message: Envelope) -> int:
     if number is None:
         number = turn.state.next_sequence
         turn.evolve(next_sequence=number + 1)

@@ -31,9 +31,14 @@ class Plan:
         return self.workflow.step(step_id).spec
 
     def results_for(self, run: WorkflowRun, step_id: str) -> Iterator[int]:
-        """Return the numbers of the results that giving out, judging or undoing a step needs; its own where it has one."""
-        step = self.workflow.step(step_id)
+        """Return the numbers of the results that giving out, judging or undoing a step needs; its own where it has one.
+
+        What a person edited for it is among them.
+        """
+        step, edited = self.workflow.step(step_id), run.step(step_id).edited
         yield from _numbers(run, (*_steps_in(step), step_id))
+        if edited is not None:
+            yield edited
 
     def results_for_outcome(self, run: WorkflowRun) -> Iterator[int]:
         """Return the numbers of the results that the workflow's own result needs."""

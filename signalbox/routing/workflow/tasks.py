@@ -16,15 +16,28 @@ from signalbox.routing.workflow.failure import fail_step, give_up_undoing, note,
 from signalbox.routing.workflow.gather import close_stragglers
 from signalbox.routing.workflow.plan import Plan, slot
 from signalbox.routing.workflow.planning import briefed
+from signalbox.workflows.compiled import CompiledStep
 from signalbox.workflows.mapping import MappingError
 
 
 class View(NamedTuple):
-    """What a step is filled in from: the message that started the run, and what its steps answered."""
+    """What a step is filled in from: the message that started the run, and what its steps answered.
+
+    `edited` has, by step, the answer of the person who agreed to it on other data.
+    """
 
     plan: Plan
     start: Envelope
     results: Mapping[str, dict[str, Any]]
+    edited: Mapping[str, Envelope]
+
+    def task_data(self, compiled: CompiledStep) -> dict[str, Any]:
+        """Return what the step's agent is given: what a person made of it, else what its mapping says. Raises `MappingError`."""
+        edited = self.edited.get(compiled.id)
+        if edited is None:
+            return compiled.task_data(self.start.data, self.results)
+        data: dict[str, Any] = edited.data["data"]
+        return data
 
 
 def take_up(turn: Turn, view: View, step_id: str) -> None:
@@ -36,12 +49,12 @@ def take_up(turn: Turn, view: View, step_id: str) -> None:
         if not (step.given or step.is_approved or compiled.applies(view.start.data, view.results)):
             _skip(turn, view, step_id)
             return
-        data = compiled.task_data(view.start.data, view.results)
+        data = view.task_data(compiled)
         reason = compiled.approval_reason(view.start.data, view.results)
     except MappingError as error:
         fail_step(turn, view.plan, step_id, str(error))
         return
-    if spec.plan is not None:
+    if spec.plan is not None and step_id not in view.edited:  # the person saw the briefing
         data = briefed(turn, view.plan, spec.plan, data)
     if step.rounds:
         data = _with_comment(view, spec, data, step.detail)
@@ -87,7 +100,7 @@ def ask_judge(turn: Turn, view: View, step_id: str) -> None:
     own = view.results[step_id]
     others = {name: result for name, result in view.results.items() if name != step_id}
     try:
-        task = compiled.task_data(view.start.data, others)
+        task = view._replace(results=others).task_data(compiled)
         data = compiled.validation_data(view.start.data, others, task=task, result=own)
     except MappingError as error:
         fail_step(turn, view.plan, step_id, str(error))
@@ -148,6 +161,7 @@ def _send(
 ) -> str:
     run, spec = turn.run, view.plan.step(step_id)
     before = run.step(step_id).detail
+    edited = view.edited.get(step_id) if slot_.startswith("step:") else None
     turn.record(
         view.start,
         slot=slot_,
@@ -156,6 +170,7 @@ def _send(
         reason=f"workflow {run.name}, {slot_}" + (f", after: {before}" if before else ""),
         candidates=None,
         definitions=view.plan.rules.digest,
+        data_from=None if edited is None else edited.id,
     )
     task_id = send_task(
         turn,
