@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import anyio
 import pytest
 from sse_starlette import ServerSentEvent
 
+from signalbox.cli.facts import Fact
 from signalbox.gateway.keys import add_key, remove_key
+from signalbox.gateway.pages import hub as hub_module
 from signalbox.gateway.pages import stream
 from signalbox.gateway.pages.hub import MAX_LOOKERS, Hub
 from signalbox.gateway.pages.stream import _changes, _of_conversation
@@ -75,6 +78,29 @@ async def test_nobody_asks_while_nobody_looks() -> None:
         group.cancel_scope.cancel()
 
     assert (hub.lookers, hub.is_asking) == (0, False)
+
+
+async def test_who_looks_hears_again_once_the_read_model_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A question that fails, of whatever kind, is asked again; a stream that went on without news would look alive."""
+    monkeypatch.setattr(hub_module, "_REST_SECONDS", 0.001)
+    news = Fact("agent_messages", 0, 0, 0, "c-1", message("m-1", {"z": 1}))
+    answers: Iterator[Exception | Tail] = iter(
+        [Tail(Cursor("f", 0)), sqlite3.DatabaseError("malformed"), Tail(Cursor("f", 1), (news,))]
+    )
+
+    def tail(after: Cursor | None, limit: int) -> Tail:
+        told = next(answers, Tail(Cursor("f", 1)))
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    heard = Hub(tail, poll_seconds=0.001).follow()
+    with anyio.fail_after(5):
+        (batch,) = await anext(heard)
+
+    assert batch.facts == (news,)
 
 
 async def _look(hub: Hub) -> None:

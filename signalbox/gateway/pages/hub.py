@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import structlog
 
 from signalbox.cli.facts import Fact
 from signalbox.gateway.problems import TooManyRequestsError
 from signalbox.gateway.readmodel.queries import Cursor, NotReadyError, Tail
 
+_log: Any = structlog.get_logger()
 MAX_LOOKERS: Final = 200
 MAX_FACTS: Final = 2000
 """Of one question; of what is beyond only the number is told."""
 _POLL_SECONDS: Final = 0.1
+_REST_SECONDS: Final = 1.0
+"""After a question that failed."""
 _KEPT_BATCHES: Final = 50
 """Whoever reads slower than five seconds behind misses some."""
 
@@ -98,14 +102,20 @@ class Hub:
     async def _poll(self) -> None:
         cursor: Cursor | None = None
         while True:
-            # While the read model is made anew there is nothing to tell.
-            with suppress(NotReadyError):
+            rest_seconds = self._poll_seconds
+            try:
                 tail = await asyncio.to_thread(self._tail, cursor, MAX_FACTS)
                 cursor = tail.cursor
                 self._begun.set()
                 if tail.facts:
                     await self._tell(tail)
-            await asyncio.sleep(self._poll_seconds)
+            except NotReadyError:
+                pass  # while the read model is made anew there is nothing to tell
+            except Exception as error:
+                # Whoever follows would wait for news that nobody asks for any more.
+                _log.exception("hub.not_asked", detail=repr(error))
+                rest_seconds = _REST_SECONDS
+            await asyncio.sleep(rest_seconds)
 
     async def _tell(self, tail: Tail) -> None:
         async with self._news:
