@@ -172,6 +172,18 @@ async def test_every_link_leads_to_a_page_whatever_ids_there_are(
     assert sum("/conversations/" in here for here in found) >= 12
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("DELETE", "live")])
+async def test_an_address_that_is_none_is_told_in_the_words_of_pages(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    """A person gets no list of paths and methods."""
+    answer = await client.request(method, f"/ui/{path}")
+
+    assert answer.status_code in {404, 405}
+    assert "there is no such page" in answer.text
+    assert "every path and method" not in answer.text
+
+
 @pytest.mark.parametrize(
     ("headers", "how"),
     [({"hx-request": "true"}, "still there"), ({}, "load this page again")],

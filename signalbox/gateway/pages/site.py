@@ -20,7 +20,7 @@ from signalbox import __version__
 from signalbox.cli.moments import duration
 from signalbox.gateway.access import CALLER
 from signalbox.gateway.pages.assets import asset_url
-from signalbox.gateway.problems import NoKeyError
+from signalbox.gateway.problems import GatewayError, NoKeyError
 
 PREFIX: Final = "/ui"
 LOGIN: Final = f"{PREFIX}/login"
@@ -101,21 +101,25 @@ def shown(problem: Response, scope: Scope) -> Response:
         "problem" if is_part(request) else "error",
         status=problem.status_code,
         headers=kept,
-        problem={**orjson.loads(problem.body), **_form_remedy(request, problem)},
+        problem=_for_people(request, orjson.loads(problem.body)),
     )
 
 
-def _form_remedy(request: Request, problem: Response) -> dict[str, str]:
-    """Return what a person does whose form could not be taken now: a page has no ids to send it under."""
-    if request.method != "POST" or problem.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-        return {}
+def _for_people(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem in the words of pages: they have no paths, methods and ids to send something under."""
+    if problem["code"] == GatewayError.code:
+        # The framework's: no such path, or no such method.
+        detail = "there is no such page, or it takes nothing that is sent so"
+        return {**problem, "detail": detail, "remedy": "the links above lead to every page"}
+    if request.method != "POST" or problem["status"] != HTTPStatus.SERVICE_UNAVAILABLE:
+        return problem
     how = (
         "what you typed is still there: send it again in a moment"
         if is_part(request)
         # Back at the form it would be another message.
         else "load this page again in a moment, which sends the same once more"
     )
-    return {"remedy": f"nothing was acknowledged; {how}; it counts once"}
+    return {**problem, "remedy": f"nothing was acknowledged; {how}; it counts once"}
 
 
 def _asked_from(request: Request) -> str:
