@@ -234,6 +234,19 @@ async def test_a_form_without_scripts_is_answered_with_a_page(
     assert 'aria-label="Pages"' in answer.text
 
 
+async def test_an_answer_is_read_out_once(client: httpx.AsyncClient) -> None:
+    """What is put into a live region is none itself: a screen reader would read it twice."""
+    headers = {"hx-request": "true", "content-type": "application/x-www-form-urlencoded"}
+    spoken = []
+    for path in ("lead", "dead-letters/0:0/replay", "dead-letters/0:0/discard"):
+        around = (await client.get(f"/ui/{path.rpartition('/')[0] or path}")).text
+        answer = await client.post(f"/ui/{path}", content=urlencode(FORMS[path]), headers=headers)
+        assert re.search(r'<div id="(?:said|sent)" aria-live="polite">', around)
+        spoken += re.findall(r'role="(?:status|alert)"|aria-live', answer.text)
+
+    assert spoken == []
+
+
 async def test_a_decision_is_a_link_before_it_is_opened(client: httpx.AsyncClient) -> None:
     """Which leads to a page that explains it."""
     page = (await client.get("/ui/conversations/c-1")).text
