@@ -6,7 +6,7 @@ anything is built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,6 +34,7 @@ from signalbox.errors import DefinitionError
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_ALIASES: Final = 50
 MAX_DEPTH: Final = 60
+MAX_NUMBER_BITS: Final = 64
 
 _OPENS: Final = (
     BlockMappingStartToken,
@@ -180,13 +181,14 @@ def _may_be_a_bomb(text: str) -> bool:
 def _plain(node: Any, path: Path, around: tuple[int, ...] = ()) -> Any:
     """Turn ruamel's round-trip nodes into plain Python values, so that pydantic and digests see only data."""
     if id(node) in around:
-        line, column = node.lc.line + 1, node.lc.col + 1
+        line, column = _begin(node)
         raise DefinitionError(path, line, column, "a value that holds itself", "write it out")
+    inside = (*around, id(node))
     if isinstance(node, CommentedMap):
-        inside = (*around, id(node))
+        _refuse_endless((*node, *node.values()), node, path)
         return {key: _plain(value, path, inside) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        inside = (*around, id(node))
+        _refuse_endless(node, node, path)
         return [_plain(value, path, inside) for value in node]
     if isinstance(node, bool) or node is None:
         return node
@@ -194,6 +196,17 @@ def _plain(node: Any, path: Path, around: tuple[int, ...] = ()) -> Any:
         if isinstance(node, kind):
             return kind(node)
     return node
+
+
+def _refuse_endless(values: Iterable[Any], node: CommentedMap | CommentedSeq, path: Path) -> None:
+    """Refuse numbers that JSON does not have, and that an error could not show: Python writes none of over 4300 digits."""
+    if any(isinstance(one, int) and one.bit_length() > MAX_NUMBER_BITS for one in values):
+        problem = f"a number here has more than {MAX_NUMBER_BITS} bits"
+        raise DefinitionError(path, *_begin(node), problem, "write it as a text")
+
+
+def _begin(node: CommentedMap | CommentedSeq) -> tuple[int, int]:
+    return node.lc.line + 1, node.lc.col + 1
 
 
 def _place(tree: Any, loc: Loc) -> tuple[int, int]:

@@ -10,11 +10,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from signalbox.errors import SignalboxError
 from signalbox.gateway.keys import KeyRing, Scope
 from signalbox.gateway.problems import ForbiddenError, NoKeyError
 
@@ -33,6 +34,8 @@ _FORWARDED: Final = (
     "x-forwarded-proto",
     "x-real-ip",
 )
+_OTHER_SITES: Final = ("cross-site", "same-site")
+"""What a browser says of a page that is not the gateway's; another port of this machine is the same site."""
 _HOW: Final = "send `Authorization: Bearer KEY`; `signalbox keys create NAME --scope …` makes one"
 
 
@@ -111,6 +114,20 @@ def needs(scope: Scope, request: Request) -> Caller:
     return caller
 
 
+def still(scope: Scope, request: Request, access: Access) -> bool:
+    """Say whether a request's caller would be let in now with `scope`: its key may have been revoked since it came in."""
+    try:
+        return scope in access.caller(address_of(request.scope), headers_of(request)).scopes
+    except SignalboxError:
+        return False
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return where a request's connection comes from; empty where the server does not know."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 def headers_of(request: Request) -> Mapping[str, str]:
     """Return a request's headers by lower-case name; of several of one name the last."""
     found: Mapping[str, str] = request.scope[HEADERS]
@@ -149,6 +166,11 @@ def refuse_foreign_origin(headers: Mapping[str, str]) -> None:
     if origin is not None and _netloc(origin) != headers.get("host", ""):
         msg = f"a page of {origin!r:.80} asks, and the request has no API key of its own"
         raise ForbiddenError(msg, "ask from a page of the gateway, or send a key")
+    # A picture or a stream that a page asks for has no Origin, and takes a place all the same. A link that is followed may.
+    site = headers.get("sec-fetch-site")
+    if site in _OTHER_SITES and headers.get("sec-fetch-dest") != "document":
+        msg = f"a page of another site asks (Sec-Fetch-Site: {site}), and the request has no API key of its own"
+        raise ForbiddenError(msg, "open the page of the gateway itself, or send a key")
 
 
 @lru_cache(maxsize=1024)

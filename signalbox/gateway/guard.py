@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signalbox.gateway.access import CALLER, HEADERS, Access
+from signalbox.gateway.access import CALLER, HEADERS, Access, address_of
 from signalbox.gateway.pages.assets import PLACE
 from signalbox.gateway.pages.site import LOGIN, shown
 from signalbox.gateway.problems import GatewayError, TooManyRequestsError, problem_of
@@ -74,8 +74,7 @@ class Guard:
             await shown(problem_of(error), scope)(scope, receive, answer)
 
     def _admit(self, scope: Scope) -> None:
-        client = scope.get("client")
-        caller = self._access.caller(client[0] if client else "", scope[HEADERS])
+        caller = self._access.caller(address_of(scope), scope[HEADERS])
         scope[CALLER] = caller
         wait_seconds = self._rate.wait_of(caller.name, self._now())
         if wait_seconds > 0:

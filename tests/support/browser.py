@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +38,10 @@ def picture(page: Page, name: str) -> None:
 
 
 @contextmanager
-def browser_page(port: int, *, provoked: int | None = None) -> Iterator[Page]:
+def browser_page(port: int, *, provoked: str | int | None = None) -> Iterator[Page]:
     """A page of the gateway at `port`; what a script of ours throws, or the browser refuses to load, fails the test.
 
-    `provoked` is a status that the test itself asks for; the browser complains of it, and that is right.
+    `provoked` is a status, or a pattern, that the test itself asks for; the browser complains of it, and that is right.
     """
     complaints: list[str] = []
     with sync_playwright() as playwright:
@@ -58,4 +59,5 @@ def browser_page(port: int, *, provoked: int | None = None) -> Iterator[Page]:
             yield page
         finally:
             browser.close()
-    assert [said for said in complaints if provoked is None or f" {provoked}" not in said] == []
+    expected = None if provoked is None else re.compile(rf"\b{provoked}\b")
+    assert [said for said in complaints if expected is None or not expected.search(said)] == []

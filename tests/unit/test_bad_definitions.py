@@ -141,10 +141,13 @@ def test_shared_schemas_that_multiply_are_refused(folder):
         ("{type: object}", "[" * 100 + "]" * 100, "nested deeper"),
         ("{type: object}", "{a: " * 5000 + "1" + "}" * 5000, "nested deeper"),
         ("{type: object}", "&a [*a, *a]", ""),
+        ("{type: object}", "{maximum: 0x" + "f" * 6000 + "}", "more than 64 bits"),
+        ("{type: object}", "{enum: [-0x" + "f" * 6000 + "]}", "more than 64 bits"),
+        ("{type: object}", "\n    ? 0x" + "f" * 6000 + "\n    : 1", "more than 64 bits"),
     ],
 )
 def test_yaml_that_is_no_plain_data_is_an_error_with_its_place(folder, old, new, words):
-    """Tags, bottomless nesting and a value that holds itself are errors of ours, on the line where they stand."""
+    """Tags, bottomless nesting, endless numbers and a value that holds itself are errors of ours, on the line where they stand."""
     (folder / "writer.yaml").write_text(GOOD.replace(old, new))
 
     error = refused(folder)

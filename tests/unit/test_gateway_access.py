@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from signalbox.errors import ConfigurationError, UsageError
-from signalbox.gateway.access import ALL_SCOPES, Access, Keyless
+from signalbox.gateway.access import ALL_SCOPES, COOKIE, Access, Keyless
 from signalbox.gateway.keys import KeyRing, add_key, read_keys, remove_key
 from signalbox.gateway.problems import ForbiddenError, NoKeyError, problem_of
 from signalbox.gateway.rate import RateLimit
@@ -99,6 +99,9 @@ def test_what_a_proxy_forwards_is_not_from_this_machine(file: Path) -> None:
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:9999"},
+        {"sec_fetch_site": "cross-site", "sec_fetch_dest": "image"},
+        {"sec_fetch_site": "same-site", "sec_fetch_dest": "empty"},
+        {"sec_fetch_site": "cross-site", "sec_fetch_dest": "iframe"},
         {"host": "evil.example:8000"},
         {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
         {"host": ""},
@@ -108,7 +111,7 @@ def test_what_a_proxy_forwards_is_not_from_this_machine(file: Path) -> None:
 def test_a_page_of_another_site_cannot_use_this_machines_right(
     file: Path, given: dict[str, str], keyless: Keyless
 ) -> None:
-    """Neither by its origin nor by a name that was pointed at this machine."""
+    """Neither by its origin, nor as a picture or a frame, nor by a name that was pointed at this machine."""
     if given == {"host": ""}:
         assert access(file, keyless).caller("127.0.0.1", headers(**given))  # no browser sends none
         return
@@ -122,6 +125,22 @@ def test_a_page_of_the_gateway_may(file: Path) -> None:
     assert access(file).caller(
         "127.0.0.1", headers(host="localhost:8000", origin="http://localhost:8000")
     )
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+def test_a_link_from_elsewhere_may_be_followed(file: Path, site: str) -> None:
+    """A browser then shows the page, and whoever had the link sees nothing of it."""
+    assert access(file).caller("127.0.0.1", headers(sec_fetch_site=site, sec_fetch_dest="document"))
+
+
+def test_another_sites_page_cannot_take_a_stream_with_the_cookie(file: Path) -> None:
+    """A picture or a stream has no origin; the browser's word for it counts. A key that a program sends is its own."""
+    key = add_key(file, "eye", ["read"], AT)
+    foreign = {"sec_fetch_site": "same-site", "sec_fetch_dest": "empty"}
+
+    with pytest.raises(ForbiddenError):
+        access(file).caller("203.0.113.7", headers(cookie=f"{COOKIE}={key}", **foreign))
+    assert access(file).caller("203.0.113.7", headers(x_api_key=key, **foreign))
 
 
 def test_a_revoked_key_is_refused_without_a_restart(file: Path) -> None:

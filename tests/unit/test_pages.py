@@ -132,9 +132,12 @@ async def test_a_decision_is_explained_where_it_is_opened(client, made, story) -
     """Candidates with what they violate, the reason, the budget; a decision that nobody knows is a 404 as a part of the page."""
     story.arrives(message("m-1", {"z": 1}, conversation="c-1", target="ann"), at=1)
     caught_up(made, story.broker)
-    known = await client.get("/ui/decision", params={"message": "m-1", "slot": "target:0"})
+    part = {"hx-request": "true"}
+    known = await client.get(
+        "/ui/decision", params={"message": "m-1", "slot": "target:0"}, headers=part
+    )
     unknown = await client.get(
-        "/ui/decision", params={"message": "m-1", "slot": "none"}, headers={"hx-request": "true"}
+        "/ui/decision", params={"message": "m-1", "slot": "none"}, headers=part
     )
 
     assert "Budget left" in known.text
@@ -177,7 +180,8 @@ async def test_a_form_that_cannot_be_read_is_refused(client, body) -> None:
 async def test_a_stranger_is_asked_for_a_key_and_comes_back(made, stranger) -> None:
     """A page leads to the form; the key stays in a cookie that no script reads; then the page is there."""
     asked = await stranger.get("/ui/conversations")
-    part = await stranger.get("/ui/conversations", headers={"hx-request": "true"})
+    page = {"hx-request": "true", "hx-current-url": "http://localhost:8000/ui/conversations"}
+    part = await stranger.get("/ui/conversations", headers=page)
     wrong = await stranger.post("/ui/login", data={"key": "sbx_wrong", "to": "/ui/lead"})
     right = await stranger.post("/ui/login", data={"key": key(made, "send"), "to": "/ui/lead"})
     shown = await stranger.get("/ui/lead")
@@ -194,6 +198,58 @@ async def test_a_stranger_is_asked_for_a_key_and_comes_back(made, stranger) -> N
         one.strip().lower() for one in right.headers["set-cookie"].split(";")
     }
     assert shown.status_code == 200
+
+
+HERE = "http://localhost:8000"
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [
+        ("conversations?status=open", "conversations?status=open"),
+        ("conversations/a%3Fb%2Fc%25d", "conversations/a%3Fb%2Fc%25d"),
+        (f"conversations/{'%E2%98%83' * 256}", "live"),
+    ],
+)
+async def test_after_signing_in_one_is_where_one_wanted_to_be(made, stranger, path, back) -> None:
+    """With the query and any id, as the address had it; one that is too long is the first page instead."""
+    asked = await stranger.get(f"/ui/{path}")
+    form = await stranger.get(asked.headers["location"])
+    to = unescape(form.text.split('name="to" value="')[1].split('"')[0])
+    signed = await stranger.post("/ui/login", data={"key": key(made, "read"), "to": to})
+
+    assert form.status_code == 200
+    assert signed.headers["location"] == f"/ui/{back}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "to"),
+    [
+        ({"referer": f"{HERE}/ui/dead-letters?reason=late"}, "/ui/dead-letters%3Freason%3Dlate"),
+        ({"hx-request": "true", "hx-current-url": f"{HERE}/ui/inbox"}, "/ui/inbox"),
+        ({"referer": "https://evil.example/x"}, "/ui/live"),
+        ({"referer": "http://[/ui/inbox"}, "/ui/live"),
+        ({}, "/ui/live"),
+    ],
+)
+async def test_who_must_sign_in_to_act_comes_back_to_the_form(stranger, headers, to) -> None:
+    """An address that only takes what a form sends is no page to come back to."""
+    answer = await stranger.post("/ui/dead-letters/0:0/replay", headers=headers)
+    place = answer.headers.get("location") or answer.headers["hx-redirect"]
+
+    assert place == f"/ui/login?to={to}"
+
+
+@pytest.mark.parametrize(("scheme", "is_secure"), [("https", True), ("http", False)])
+async def test_behind_a_proxy_with_tls_the_cookie_stays_with_tls(
+    made, stranger, scheme, is_secure
+) -> None:
+    """The gateway itself is asked without it; the page's origin says how the browser came."""
+    origin = {"origin": f"{scheme}://localhost:8000"}
+    signed = await stranger.post("/ui/login", data={"key": key(made, "read")}, headers=origin)
+    words = {one.strip().lower() for one in signed.headers["set-cookie"].split(";")}
+
+    assert ("secure" in words) == is_secure
 
 
 async def test_a_key_without_the_scope_sees_why(made, stranger) -> None:

@@ -219,6 +219,24 @@ async def test_edit_that_cannot_be_is_refused_at_once(desk, story, fields, told)
     assert "<form" in await desk.get("inbox/items/p-lead-1")
 
 
+@pytest.mark.parametrize(
+    ("data", "is_editable"), [({"z": ["é\n", 0.1]}, True), ({"z": [0] * 40_000}, False)]
+)
+async def test_a_question_is_answered_however_wide_its_data_is(
+    desk: Desk, story: LiveStory, data: dict[str, Any], is_editable: bool
+) -> None:
+    """A form sends all its fields, and wide data would be too many; data that is sent as it came is not edited."""
+    parked(story, "lead-1", data)
+    page = await desk.get("inbox/items/p-lead-1")
+    typed = re.findall(r'<textarea[^>]*name="data"[^>]*>(.*?)</textarea>', page, re.DOTALL)
+    fields = {"data": unescape(typed[0]).replace("\n", "\r\n")} if typed else {}
+    answered = await desk.post("inbox/items/p-lead-1", agent="bob", **fields)
+
+    assert bool(typed) == is_editable
+    assert ("<code>POST /reviews/p-lead-1</code>" in page) == (not is_editable)
+    assert "Given to bob." in answered
+
+
 async def test_a_steps_input_is_edited_and_a_row_has_what_was_decided_on(
     desk: Desk, story: LiveStory
 ) -> None:

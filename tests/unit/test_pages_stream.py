@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from sse_starlette import ServerSentEvent
 
 from signalbox.cli.facts import Fact
+from signalbox.gateway.keys import add_key, remove_key
 from signalbox.gateway.pages import hub as hub_module
+from signalbox.gateway.pages import stream
 from signalbox.gateway.pages.hub import MAX_LOOKERS, Hub
 from signalbox.gateway.pages.stream import _changes, _of_conversation
 from signalbox.gateway.parts import Parts
@@ -18,7 +23,7 @@ from signalbox.gateway.problems import TooManyRequestsError
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.queries import Cursor, ReadModel, Tail
 from tests.support.fleets import message
-from tests.support.gateway import caught_up, parts
+from tests.support.gateway import AT, caught_up, client_of, parts
 from tests.support.live_story import LiveStory, live
 
 pytestmark = pytest.mark.anyio
@@ -170,8 +175,9 @@ async def test_of_many_who_come_at_once_no_more_are_served_than_there_is_room(
     assert (lookers, hub.lookers) == (3, 0)
 
 
-async def test_a_question_that_fails_ends_nobodys_stream() -> None:
+async def test_a_question_that_fails_ends_nobodys_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the read model raises: who asks for everybody asks again, and what comes then is told."""
+    monkeypatch.setattr(hub_module, "_REST_SECONDS", 0.001)
     errors: list[Exception] = [RuntimeError("a defect"), sqlite3.DatabaseError("malformed")]
     news = Fact("agent_messages", 0, 0, 0, "c-1", message("m-1", {"z": 1}))
     answers = iter([(), (news,)])
@@ -189,3 +195,60 @@ async def test_a_question_that_fails_ends_nobodys_stream() -> None:
     await told.aclose()  # type: ignore[attr-defined]
 
     assert batch.facts == (news,)
+
+
+@pytest.mark.parametrize("path", ["/ui/stream", "/ui/live/stream"])
+async def test_a_stream_ends_when_its_key_is_revoked(
+    story: LiveStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It began with a key that may read; the next look finds none, and the answer is at its end."""
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
+    made = parts(tmp_path, story.as_broker(), now=story.now)
+    caught_up(made, story.broker)
+    file = tmp_path / "keys.json"
+    key = add_key(file, "eye", ["read"], AT)
+    async with client_of(made) as client:
+        app = client._transport.app  # type: ignore[attr-defined]
+        request = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"host", b"localhost:8000"), (b"x-api-key", key.encode())],
+            "client": ("203.0.113.7", 5000),
+            "http_version": "1.1",
+            "scheme": "http",
+        }
+        sent: list[dict[str, Any]] = []
+        begun = anyio.Event()
+
+        async def send(part: dict[str, Any]) -> None:
+            sent.append(part)
+            if part.get("body"):
+                begun.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(app, request, anyio.sleep_forever, send)
+            with anyio.fail_after(20):
+                await begun.wait()
+                assert remove_key(file, "eye")
+                while sent[-1].get("more_body", True):
+                    await anyio.sleep(0.001)
+            group.cancel_scope.cancel()
+
+    assert sent[0]["status"] == 200
+    assert app.state.hub.lookers == 0
+
+
+async def test_what_is_told_is_passed_on_until_it_ends(story: LiveStory) -> None:
+    """Every event, while its reader may have them; nothing once not."""
+    told = [ServerSentEvent(data=str(number)) for number in range(3)]
+
+    async def teller() -> AsyncIterator[ServerSentEvent]:
+        for one in told:
+            yield one
+
+    answers = iter([True] * 4)
+
+    assert [one async for one in stream.allowed(teller(), lambda: True)] == told
+    assert [one async for one in stream.allowed(teller(), lambda: next(answers, False))] == told[:2]

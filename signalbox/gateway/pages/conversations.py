@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from signalbox.contracts.outcome import OutcomeStatus
 from signalbox.contracts.record import MAX_ID_CHARS, to_epoch_ms
 from signalbox.gateway.conversations import Identifier, conversation_json, row_json
 from signalbox.gateway.decisions import explained
 from signalbox.gateway.pages.dag import dag_of
-from signalbox.gateway.pages.site import PREFIX, is_part, render
+from signalbox.gateway.pages.site import PREFIX, is_part, render, render_part
 from signalbox.gateway.pages.timeline import entries_of
 from signalbox.gateway.paging import Before, next_of, page_of
 from signalbox.gateway.parts import Parts, parts_of
 from signalbox.gateway.problems import NotFoundError
+from signalbox.gateway.readmodel.queries import OPEN
 from signalbox.gateway.routing import Reader
 from signalbox.gateway.shapes import Status
 
 router: Final = APIRouter(prefix=PREFIX, include_in_schema=False)
 _ROWS: Final = 50
+_STATUSES: Final = (OPEN, *get_args(OutcomeStatus))
 
 
 @router.get("/conversations")
@@ -37,6 +40,7 @@ def get_conversations(
         request,
         "conversations_rows" if is_part(request) else "conversations",
         rows=[row_json(row) for row in rows],
+        statuses=_STATUSES,
         wanted=status,
         before=before,
         following=next_of(len(rows), _ROWS, rows[-1]["last_ms"], rows[-1]["id"]) if rows else None,
@@ -67,7 +71,7 @@ def get_decision(
 ) -> Response:
     """Explain one decision: a part of the conversation's page that is asked for when it is opened."""
     decision, detail = _explanation(parts_of(request), message, slot)
-    return render(request, "decision", decision=decision, detail=detail)
+    return render_part(request, "decision", "Decision", decision=decision, detail=detail)
 
 
 def _explanation(parts: Parts, message_id: str, slot: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ from signalbox.gateway.body import model_of
 from signalbox.gateway.dead_letters import Place, letter_json, publish_mark, row_json, states_of
 from signalbox.gateway.intake import object_in
 from signalbox.gateway.pages.forms import read_form
-from signalbox.gateway.pages.site import PREFIX, is_part, render
+from signalbox.gateway.pages.site import PREFIX, is_part, render, render_part
 from signalbox.gateway.paging import Before, next_of, page_of
 from signalbox.gateway.parts import parts_of
 from signalbox.gateway.replays import entry_at, plan_of_all, plan_of_one, publish_all
@@ -95,11 +95,11 @@ async def post_discard(request: Request, caller: Decider, place: Place) -> Respo
     """Say that nobody will send it again."""
     asked = model_of(Discard, await read_form(request))
     await publish_mark(parts_of(request), place, asked, caller)
-    return render(request, "dead_letter_discarded", place=place)
+    return render_part(request, "dead_letter_discarded", "Dead letter")
 
 
 def _replayed(request: Request, plan: Plan) -> Response:
-    return render(request, "dead_letters_replayed", **plan.as_json())
+    return render_part(request, "dead_letters_replayed", "Dead letters", **plan.as_json())
 
 
 def _editable(entry: Entry, at: datetime) -> dict[str, Any]:

@@ -19,6 +19,8 @@ MAX_LOOKERS: Final = 200
 MAX_FACTS: Final = 2000
 """Of one question; of what is beyond only the number is told."""
 _POLL_SECONDS: Final = 0.1
+_REST_SECONDS: Final = 1.0
+"""After a question that failed."""
 _KEPT_BATCHES: Final = 50
 """Whoever reads slower than five seconds behind misses some."""
 
@@ -118,7 +120,7 @@ class Hub:
                 self._begun.set()
                 if tail.facts:
                     await self._tell(tail)
-            await asyncio.sleep(self._poll_seconds)
+            await asyncio.sleep(_REST_SECONDS if is_failing else self._poll_seconds)
 
     async def _tell(self, tail: Tail) -> None:
         async with self._news:

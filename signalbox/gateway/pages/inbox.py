@@ -18,7 +18,7 @@ from signalbox.gateway.body import model_of
 from signalbox.gateway.conversations import Identifier
 from signalbox.gateway.intake import object_in
 from signalbox.gateway.pages.forms import read_form
-from signalbox.gateway.pages.site import PREFIX, is_part, render
+from signalbox.gateway.pages.site import PREFIX, is_part, pretty, render, render_part
 from signalbox.gateway.parts import Parts, parts_of
 from signalbox.gateway.problems import ConflictError
 from signalbox.gateway.reviews import item_json, items_named, open_items, resolution
@@ -27,6 +27,8 @@ from signalbox.gateway.shapes import Decided
 from signalbox.topics import AGENT_MESSAGES
 
 router: Final = APIRouter(prefix=f"{PREFIX}/inbox", include_in_schema=False)
+MAX_EDITED_BYTES: Final = 64 * 1024
+"""Larger data, written for a person, cannot be edited on the page: the form has it whether or not anybody did, and has limits."""
 _ROWS: Final = 100
 
 
@@ -70,6 +72,7 @@ def get_item(request: Request, caller: Reader, name: Identifier) -> Response:
         request,
         "inbox_item",
         item=_shown(item, parts),
+        editable=_editable(item),
         accepting=[name for name in accepting if name in active],
         others=sorted(active.keys() - set(accepting)),
     )
@@ -89,9 +92,18 @@ async def post_item(request: Request, caller: Decider, name: Identifier) -> Resp
     decided = model_of(Decided, {"decision": "approve", **fields})
     message = await asyncio.to_thread(resolution, parts, name, decided, caller)
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
-    return render(
-        request, "inbox_answered", decided=decided, conversation_id=message.conversation_id
+    return render_part(
+        request,
+        "inbox_answered",
+        "Inbox",
+        decided=decided,
+        conversation_id=message.conversation_id,
     )
+
+
+def _editable(item: Item) -> str | None:
+    text = pretty(item.review.message.data)
+    return text if len(text.encode()) <= MAX_EDITED_BYTES else None
 
 
 def _edited(parts: Parts, name: str, text: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from signalbox.gateway.access import needs
 from signalbox.gateway.intake import lead_of
 from signalbox.gateway.pages.forms import read_form
-from signalbox.gateway.pages.site import PREFIX, render
+from signalbox.gateway.pages.site import PREFIX, render, render_part
 from signalbox.gateway.parts import parts_of
 from signalbox.topics import AGENT_MESSAGES
 
@@ -46,9 +46,10 @@ async def post_lead(request: Request) -> Response:
     key = {"idempotency-key": fields["key"]} if "key" in fields else {}
     message = lead_of(orjson.dumps(lead), key, parts.given())
     await parts.publisher.publish(message.record(parts.topic(AGENT_MESSAGES)))
-    return render(
+    return render_part(
         request,
         "lead_sent",
+        "New lead",
         name=lead.get("name", "The lead"),
         conversation_id=message.conversation_id,
         message_id=message.id,

@@ -19,7 +19,7 @@ from signalbox.gateway.pages.hub import MAX_FACTS, Hub
 from signalbox.gateway.pages.levels import KEPT_SECONDS, Levels
 from signalbox.gateway.pages.moves import moves_of, types_of
 from signalbox.gateway.pages.site import PREFIX, is_part, render
-from signalbox.gateway.pages.stream import events, hub_of
+from signalbox.gateway.pages.stream import allowed, events, hub_of, still_reads
 from signalbox.gateway.readmodel.queries import NotReadyError
 from signalbox.gateway.routing import Reader
 
@@ -51,7 +51,7 @@ async def get_live_stream(request: Request, caller: Reader) -> EventSourceRespon
     """Tell what moves as it moves (`moves`), and the levels every two seconds (`levels`)."""
     hub = hub_of(request)
     hub.require_room()
-    return events(_told(hub, levels_of(request)))
+    return events(allowed(_told(hub, levels_of(request)), still_reads(request)))
 
 
 async def _told(hub: Hub, levels: Levels) -> AsyncIterator[ServerSentEvent]:

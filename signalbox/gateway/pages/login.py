@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from signalbox.gateway.access import COOKIE, headers_of, refuse_foreign_origin
 from signalbox.gateway.pages.forms import read_form
-from signalbox.gateway.pages.site import HOME, LOGIN, is_page, render
+from signalbox.gateway.pages.site import HOME, LOGIN, MAX_PLACE_CHARS, is_page, render
 from signalbox.gateway.parts import parts_of
 from signalbox.gateway.problems import NoKeyError
 
@@ -18,7 +18,9 @@ _KEPT_SECONDS: Final = 30 * 24 * 60 * 60
 
 
 @router.get(LOGIN)
-async def get_login(request: Request, to: Annotated[str, Query(max_length=500)] = HOME) -> Response:
+async def get_login(
+    request: Request, to: Annotated[str, Query(max_length=MAX_PLACE_CHARS)] = HOME
+) -> Response:
     """Show the form that asks for a key."""
     return render(request, "login", to=_place(to), trouble=None)
 
@@ -38,6 +40,9 @@ async def post_login(request: Request) -> Response:
         parts_of(request).access.holder(key)
     except NoKeyError as error:
         return render(request, "login", status=error.status, to=to, trouble=error.detail)
+    # Behind a proxy the connection says nothing of how the browser came; the browser does.
+    origin = headers_of(request).get("origin", "")
+    is_https = request.url.scheme == "https" or origin.startswith("https:")
     answer = RedirectResponse(to, 303)
     answer.set_cookie(
         COOKIE,
@@ -45,7 +50,7 @@ async def post_login(request: Request) -> Response:
         max_age=_KEPT_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_https,
     )
     return answer
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,7 +20,7 @@ from signalbox import __version__
 from signalbox.cli.moments import duration
 from signalbox.gateway.access import CALLER
 from signalbox.gateway.pages.assets import asset_url
-from signalbox.gateway.problems import NoKeyError
+from signalbox.gateway.problems import GatewayError, NoKeyError
 
 PREFIX: Final = "/ui"
 LOGIN: Final = f"{PREFIX}/login"
@@ -34,6 +35,8 @@ _HEADERS: Final = {
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+MAX_PLACE_CHARS: Final = 2000
+"""Of an address to come back to."""
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
     ("live", "Live"),
@@ -74,13 +77,20 @@ def render(
     return HTMLResponse(body, status, {**_HEADERS, **(headers or {})})
 
 
+def render_part(request: Request, template: str, title: str, **context: Any) -> Response:
+    """Return a part of a page; as a page of its own under `title` where no script asks, which would put it in its place."""
+    if is_part(request):
+        return render(request, template, **context)
+    return render(request, "said", title=title, part=f"{template}.html.jinja", **context)
+
+
 def shown(problem: Response, scope: Scope) -> Response:
     """Return a problem as whoever asked for it can read it: a program as it is, a person as a page or a part of one."""
     if not is_page(scope["path"]):
         return problem
     request = Request(scope)
     if problem.status_code == NoKeyError.status:
-        place = f"{LOGIN}?to={quote(scope['path'], safe='/')}"
+        place = f"{LOGIN}?to={quote(_asked_from(request), safe='/')}"
         if is_part(request):
             # htmx would follow a redirect inside the page.
             return Response(status_code=problem.status_code, headers={"hx-redirect": place})
@@ -91,8 +101,46 @@ def shown(problem: Response, scope: Scope) -> Response:
         "problem" if is_part(request) else "error",
         status=problem.status_code,
         headers=kept,
-        problem=orjson.loads(problem.body),
+        problem=_for_people(request, orjson.loads(problem.body)),
     )
+
+
+def _for_people(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem in the words of pages: they have no paths, methods and ids to send something under."""
+    if problem["code"] == GatewayError.code:
+        # The framework's: no such path, or no such method.
+        detail = "there is no such page, or it takes nothing that is sent so"
+        return {**problem, "detail": detail, "remedy": "the links above lead to every page"}
+    if request.method != "POST" or problem["status"] != HTTPStatus.SERVICE_UNAVAILABLE:
+        return problem
+    how = (
+        "what you typed is still there: send it again in a moment"
+        if is_part(request)
+        # Back at the form it would be another message.
+        else "load this page again in a moment, which sends the same once more"
+    )
+    return {**problem, "remedy": f"nothing was acknowledged; {how}; it counts once"}
+
+
+def _asked_from(request: Request) -> str:
+    """Return the page to come back to after signing in, as an address: of a part or of a form the one that it is on."""
+    if request.method == "GET" and not is_part(request):
+        query = request.scope["query_string"].decode("latin-1")
+        # As it came: decoded, an id with a question mark would be another page.
+        path = request.scope["raw_path"].decode("latin-1")
+    else:
+        path, query = _page_around(request)
+    place = f"{path}?{query}" if query else path
+    return place if is_page(path) and len(place) <= MAX_PLACE_CHARS else HOME
+
+
+def _page_around(request: Request) -> tuple[str, str]:
+    headers = request.headers
+    try:
+        page = urlsplit(headers.get("hx-current-url") or headers.get("referer") or "")
+    except ValueError:
+        return HOME, ""
+    return page.path, page.query
 
 
 def is_part(request: Request) -> bool:

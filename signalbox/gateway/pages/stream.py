@@ -13,7 +13,9 @@ from signalbox.cli.facts import Fact
 from signalbox.contracts.dead_letter import DeadLetter
 from signalbox.contracts.record import MAX_ID_CHARS
 from signalbox.contracts.review import Review
+from signalbox.gateway.access import still
 from signalbox.gateway.pages.hub import Hub
+from signalbox.gateway.parts import parts_of
 from signalbox.gateway.routing import Reader
 from signalbox.topics import AGENT_MESSAGES
 
@@ -24,6 +26,9 @@ SEND_SECONDS: Final = 10.0
 CONVERSATION_SECONDS: Final = 0.2
 LIST_SECONDS: Final = 1.0
 """How long a page that was told of a change is left alone: it asks for a part of itself each time."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often a stream looks whether its reader may still have it."""
 
 Topic = Literal["reviews", "dead_letters", "conversations"]
 
@@ -43,6 +48,38 @@ def events(told: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     )
 
 
+def still_reads(request: Request) -> Callable[[], bool]:
+    """Return what says whether a request's caller may still read."""
+    access = parts_of(request).access
+    return lambda: still("read", request, access)
+
+
+async def allowed(
+    told: AsyncIterator[ServerSentEvent], may: Callable[[], bool]
+) -> AsyncIterator[ServerSentEvent]:
+    """Pass on what is told while `may` says so, asked at each event and every second: a key that is revoked ends a stream."""
+    upcoming = _upcoming(told)
+    try:
+        while may():
+            done, _ = await asyncio.wait({upcoming}, timeout=LOOK_SECONDS)
+            if not done:
+                continue
+            event = upcoming.result()
+            if event is None or not may():
+                return
+            yield event
+            upcoming = _upcoming(told)
+    finally:
+        upcoming.cancel()
+
+
+def _upcoming(told: AsyncIterator[ServerSentEvent]) -> asyncio.Task[ServerSentEvent | None]:
+    async def take() -> ServerSentEvent | None:
+        return await anext(told, None)
+
+    return asyncio.create_task(take())
+
+
 @router.get("/ui/stream")
 async def get_stream(
     request: Request,
@@ -54,8 +91,10 @@ async def get_stream(
     hub = hub_of(request)
     hub.require_room()
     if conversation:
-        return events(_changes(hub, _of_conversation(conversation), CONVERSATION_SECONDS))
-    return events(_changes(hub, _OF_TOPIC[topic], LIST_SECONDS))
+        told = _changes(hub, _of_conversation(conversation), CONVERSATION_SECONDS)
+    else:
+        told = _changes(hub, _OF_TOPIC[topic], LIST_SECONDS)
+    return events(allowed(told, still_reads(request)))
 
 
 async def _changes(

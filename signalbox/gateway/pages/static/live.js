@@ -185,8 +185,17 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target.id === "graph") read();
 });
 
+function state(words) {
+  // The same words again would be read out again.
+  if (place.textContent !== words) place.textContent = words;
+}
+
 const source = new EventSource(place.dataset.address);
-source.addEventListener("open", () => (place.textContent = "live"));
-source.addEventListener("error", () => (place.textContent = "The gateway does not answer; it is tried again."));
+source.addEventListener("open", () => state("live"));
+source.addEventListener("error", () => {
+  // It tries again by itself, but not where it was refused: there are too many, or the key is not known any more.
+  const isOver = source.readyState === EventSource.CLOSED;
+  state(isOver ? "No news comes any more; load the page again." : "The gateway does not answer; it is tried again.");
+});
 source.addEventListener("moves", (event) => moved(JSON.parse(event.data)));
 source.addEventListener("levels", (event) => levelled(JSON.parse(event.data)));
