@@ -32,9 +32,9 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 LOOPBACK = "127.0.0.1"
 
 
-def memory_broker() -> MemoryBroker:
-    """A broker in memory with every fixed topic."""
-    broker = MemoryBroker()
+def memory_broker(now_ms: Callable[[], int] = lambda: 0) -> MemoryBroker:
+    """A broker in memory with every fixed topic; its records are of `now_ms`, ms since 1970."""
+    broker = MemoryBroker(now_ms)
     for name, spec in TOPICS.items():
         broker.create_topic(name, spec.partitions)
     return broker
