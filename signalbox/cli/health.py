@@ -17,9 +17,9 @@ from signalbox.cli.flow_facts import window_of
 from signalbox.cli.moments import duration
 from signalbox.cli.reading import read_facts
 from signalbox.cli.screen import Line, counted, show_lines
-from signalbox.contracts.record import from_epoch_ms, rfc3339, to_epoch_ms
+from signalbox.contracts.record import to_epoch_ms
 from signalbox.errors import UsageError
-from signalbox.flow.health import Health, assess
+from signalbox.flow.health import Health, assess, told
 from signalbox.flow.window import HOUR_MS, MINUTE_MS, FlowWindow, Span
 from signalbox.settings import Settings
 from signalbox.topics import DEAD_LETTER_MARKS, full_name
@@ -49,14 +49,7 @@ def health(
     window = read_window(settings, session.reach_broker(settings), length_ms)
     found = assess(window)
     if as_json:
-        session.print_json(
-            {
-                "begin": rfc3339(from_epoch_ms(window.begin_ms)),
-                "end": rfc3339(from_epoch_ms(window.end_ms)),
-                **found.as_json(),
-                "window": window.as_json(),
-            }
-        )
+        session.print_json(told(window, found))
     else:
         show_lines(lines_of(found, window, last))
     if found.score < fail_under:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from shlex import quote
 from typing import Any, Final
 
+from signalbox.contracts.record import from_epoch_ms, rfc3339
 from signalbox.flow.kinds import (
     BAD_ENDINGS,
     BAD_SHARE,
@@ -59,13 +60,17 @@ class Health:
     findings: tuple[Finding, ...]
     is_idle: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Write it for programs."""
-        return {
-            "score": self.score,
-            "idle": self.is_idle,
-            "findings": [asdict(one) for one in self.findings],
-        }
+
+def told(window: FlowWindow, health: Health) -> dict[str, Any]:
+    """Write a window and how healthy it is, for programs."""
+    return {
+        "begin": rfc3339(from_epoch_ms(window.begin_ms)),
+        "end": rfc3339(from_epoch_ms(window.end_ms)),
+        "score": health.score,
+        "idle": health.is_idle,
+        "findings": [asdict(one) for one in health.findings],
+        "window": window.as_json(),
+    }
 
 
 def assess(window: FlowWindow) -> Health:
@@ -86,8 +91,8 @@ def _open(window: FlowWindow) -> Iterator[Finding]:
         what = f"{_counted(undecided, 'conversation')} with a message that nobody decided, the oldest for {age} s"
         asked = "`signalbox status` says whether the job runs and keeps up"
         remedy = _then(asked, _trace(undecided.example))
-        told = _Told(what, age, UNDECIDED_MS / 1000, remedy, undecided.example)
-        yield _finding("undecided", told, share, at_least=10)
+        said = _Told(what, age, UNDECIDED_MS / 1000, remedy, undecided.example)
+        yield _finding("undecided", said, share, at_least=10)
     for agent, tasks in window.silent.items():
         what = f"{agent} sends no heartbeat and has {_counted(tasks, 'open task')}"
         remedy = "`signalbox agents list`, then its log; docs/task-life.md says what becomes of its tasks"
@@ -95,13 +100,13 @@ def _open(window: FlowWindow) -> Iterator[Finding]:
     for agent, tasks in window.overdue.items():
         what = f"{_counted(tasks, 'task')} of {agent} past the deadline"
         remedy = _then("`signalbox workflows runs --stuck`", _trace(tasks.example))
-        told = _Told(what, tasks.number, 0, remedy, tasks.example)
-        yield _finding("tasks-overdue", told, tasks.number / 10)
+        said = _Told(what, tasks.number, 0, remedy, tasks.example)
+        yield _finding("tasks-overdue", said, tasks.number / 10)
     late = window.late_questions
     if late.number:
         what = f"{_counted(late, 'question')} to people with more than half of the time gone, {window.questions.number} open in all"
-        told = _Told(what, late.number, 0, "`signalbox approvals list`", late.example)
-        yield _finding("questions-late", told, late.number / 10)
+        said = _Told(what, late.number, 0, "`signalbox approvals list`", late.example)
+        yield _finding("questions-late", said, late.number / 10)
 
 
 def _dead_letters(window: FlowWindow) -> Iterator[Finding]:
@@ -113,8 +118,8 @@ def _dead_letters(window: FlowWindow) -> Iterator[Finding]:
             f"`signalbox dlq show {letters.example}`",
             f"mended, `signalbox dlq replay --reason {reason}`",
         )
-        told = _Told(what, letters.number, 0, remedy, letters.example)
-        yield _finding("dead-letters", told, 5 * letters.number / max(window.messages, 1))
+        said = _Told(what, letters.number, 0, remedy, letters.example)
+        yield _finding("dead-letters", said, 5 * letters.number / max(window.messages, 1))
 
 
 def _endings(window: FlowWindow) -> Iterator[Finding]:
@@ -128,14 +133,14 @@ def _endings(window: FlowWindow) -> Iterator[Finding]:
         example = max(bad.values(), key=lambda one: (one.number, one.example or "")).example
         what = f"{number} of {ended} conversations ended badly: {words}"
         remedy = _then(_explain(example), _trace(example))
-        told = _Told(what, round(number / ended, 4), BAD_SHARE, remedy, example)
-        yield _finding("ended-badly", told, 2 * number / ended)
+        said = _Told(what, round(number / ended, 4), BAD_SHARE, remedy, example)
+        yield _finding("ended-badly", said, 2 * number / ended)
     none = window.outcomes.get("none", Seen())
     if none.number / ended > NONE_SHARE:
         what = f"{none.number} of {ended} conversations ended because no agent fits"
         remedy = f"{_explain(none.example)} says who was nearly chosen; docs/writing-agents.md"
-        told = _Told(what, round(none.number / ended, 4), NONE_SHARE, remedy, none.example)
-        yield _finding("ended-none", told, none.number / ended)
+        said = _Told(what, round(none.number / ended, 4), NONE_SHARE, remedy, none.example)
+        yield _finding("ended-none", said, none.number / ended)
 
 
 def _hops(window: FlowWindow) -> Iterator[Finding]:
@@ -153,8 +158,8 @@ def _hops(window: FlowWindow) -> Iterator[Finding]:
         "`signalbox trace` of a recent conversation: a long decision is the model (`signalbox doctor`), a long way before it "
         "the lag of the job (`signalbox status`)"
     )
-    told = _Told(what, now.p95_ms, limit_ms, remedy, None)
-    yield _finding("slow-hops", told, (now.p95_ms / limit_ms - 1) / 4)
+    said = _Told(what, now.p95_ms, limit_ms, remedy, None)
+    yield _finding("slow-hops", said, (now.p95_ms / limit_ms - 1) / 4)
 
 
 def _minutes(found: Iterable[Unusual]) -> Iterator[Finding]:
@@ -167,8 +172,8 @@ def _minutes(found: Iterable[Unusual]) -> Iterator[Finding]:
         what = f"{one.minute.number} × {one.flow} in a minute, {one.usual:.1f} are usual ({abs(one.z):.1f} deviations {more})"
         example = one.minute.example
         remedy = _then("`signalbox sql ask unusual_minutes`", _trace(example))
-        told = _Told(what, one.minute.number, round(one.usual, 1), remedy, example)
-        yield _finding("unusual-minute", told, abs(one.z) / (10 * MIN_Z), at_least=2)
+        said = _Told(what, one.minute.number, round(one.usual, 1), remedy, example)
+        yield _finding("unusual-minute", said, abs(one.z) / (10 * MIN_Z), at_least=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +187,11 @@ class _Told:
     example: str | None
 
 
-def _finding(code: Code, told: _Told, share: float, *, at_least: int = _SOME) -> Finding:
+def _finding(code: Code, said: _Told, share: float, *, at_least: int = _SOME) -> Finding:
     """Return a finding that costs from `at_least` to the most of its kind, by how large a share (0 to 1) is concerned."""
     at_most = KINDS[code].at_most
     points = at_least + round((at_most - at_least) * min(1.0, share))
-    return Finding(code, told.what, told.value, told.limit, points, told.remedy, told.example)
+    return Finding(code, said.what, said.value, said.limit, points, said.remedy, said.example)
 
 
 def _counted(seen: Seen, noun: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.cli.main import COMMANDS
-from signalbox.flow.health import Finding, assess
+from signalbox.flow.health import Finding, assess, told
 from signalbox.flow.kinds import KINDS
 from signalbox.flow.unusual import unusual
 from signalbox.flow.window import MINUTE_MS, FlowWindow, Hops, Minute, Seen, Span, hops_of
@@ -216,6 +216,7 @@ def test_the_page_has_every_finding_with_its_limit_points_and_remedy() -> None:
 
 def test_a_finding_is_json_by_its_fields() -> None:
     """Programs read the same names everywhere."""
-    [told] = assess(replace(BUSY, **TROUBLES["dead-letters"])).as_json()["findings"]
+    window = replace(BUSY, **TROUBLES["dead-letters"])
+    [one] = told(window, assess(window))["findings"]
 
-    assert set(told) == set(Finding.__slots__)
+    assert set(one) == set(Finding.__slots__)

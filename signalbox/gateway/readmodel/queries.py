@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import orjson
 import structlog
@@ -20,16 +20,18 @@ from signalbox.errors import SignalboxError
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.schema import VERSION, open_to_read
 
+Answer = TypeVar("Answer")
 _log: Any = structlog.get_logger()
 MAX_FACTS: Final = 20_000
 """Of one conversation; its budgets keep it far below."""
 OPEN: Final = "open"
 """The status of a conversation without an outcome."""
 RECENT_TASKS: Final = 1000
-_OPEN_LETTER: Final = (
+OPEN_LETTER: Final = (
     "NOT EXISTS (SELECT 1 FROM name WHERE name.id = d.replay_id) "
     "AND NOT EXISTS (SELECT 1 FROM mark WHERE mark.place = d.partition || ':' || d.offset)"
 )
+"""Of a dead letter `d`: nobody replayed or discarded it."""
 
 
 class NotReadyError(SignalboxError):
@@ -98,10 +100,15 @@ class ReadModel:
         finally:
             connection.close()
 
+    def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Return what a question of another module finds, asked of one moment."""
+        with self._open() as connection:
+            return question(connection)
+
     def facts(self, conversation: str) -> tuple[Fact, ...]:
         """Return every fact of a conversation, by time."""
         with self._open() as connection:
-            return _facts(
+            return facts_from(
                 connection,
                 "SELECT * FROM record WHERE conversation = ? ORDER BY at_ms, topic, partition, offset LIMIT ?",
                 (conversation, MAX_FACTS),
@@ -116,7 +123,7 @@ class ReadModel:
             if after is None or after.file != file or after.row >= newest:
                 return Tail(cursor)
             first = max(after.row, newest - limit)
-            facts = _facts(
+            facts = facts_from(
                 connection, "SELECT * FROM record WHERE rowid > ? ORDER BY rowid", (first,)
             )
             return Tail(cursor, facts, first - after.row)
@@ -209,9 +216,9 @@ class ReadModel:
                 wanted.append(f"d.{column} = ?")
                 values.append(value)
         if is_open:
-            wanted.append(_OPEN_LETTER)
+            wanted.append(OPEN_LETTER)
         with self._open() as connection:
-            return _facts(
+            return facts_from(
                 connection,
                 # CROSS: in the order of the index, instead of sorting every record of the topic.
                 "SELECT r.* FROM dead_letter d CROSS JOIN record r "
@@ -224,7 +231,7 @@ class ReadModel:
     def dead_letter(self, partition: int, offset: int) -> Fact | None:
         """Return the dead letter at a place of its topic."""
         with self._open() as connection:
-            found = _facts(
+            found = facts_from(
                 connection,
                 "SELECT * FROM record WHERE topic = 'agent_messages_dlq' AND partition = ? AND offset = ?",
                 (partition, offset),
@@ -235,7 +242,7 @@ class ReadModel:
         """Return how many dead letters there are of each reason, the most frequent first; `is_open` as in `dead_letters`."""
         with self._open() as connection:
             rows = connection.execute(
-                f"SELECT reason, count(*) AS number FROM dead_letter d WHERE {_OPEN_LETTER if is_open else '1'} "
+                f"SELECT reason, count(*) AS number FROM dead_letter d WHERE {OPEN_LETTER if is_open else '1'} "
                 "GROUP BY reason ORDER BY number DESC, reason"
             )
             return {row["reason"]: row["number"] for row in rows}
@@ -328,9 +335,10 @@ def _record(agent: str, rows: Sequence[sqlite3.Row]) -> TrackRecord | None:
     return record_of(agent, [row["took"] for row in rows], sum(row["failed"] for row in rows))
 
 
-def _facts(
+def facts_from(
     connection: sqlite3.Connection, statement: str, values: Sequence[Any]
 ) -> tuple[Fact, ...]:
+    """Return the facts that a statement finds in `record`, whose columns are all asked for."""
     rows = connection.execute(statement, values)
     return facts_of(
         (
