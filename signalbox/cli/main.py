@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, _Entry]] = {
     "trace": _Entry("signalbox.cli.trace", "Show the path of one conversation.", _LOOK),
     "explain": _Entry("signalbox.cli.explain", "Show why a message went where it went.", _LOOK),
     "dlq": _Entry("signalbox.cli.dlq", "List, show and replay dead letters.", _LOOK, is_group=True),
+    "health": _Entry("signalbox.cli.health", "Say how well messages flow, and what to do.", _LOOK),
     "cost": _Entry("signalbox.cli.cost", "Show what calls and tokens were spent on.", _LOOK),
     "review": _Entry(
         "signalbox.cli.review", "Turn people's decisions into labels.", _LOOK, is_group=True

@@ -11,6 +11,13 @@ from signalbox.metric_names import exposed
 _PENDING: Final = exposed("flink_taskmanager_job_task_operator_pendingRecords")
 _OPEN_TASKS: Final = exposed("signalbox_readmodel_open_tasks")
 _BEHIND: Final = exposed("signalbox_readmodel_behind_records")
+_FIVE_MINUTES: Final = increase("signalbox.messages", "[5m]")
+_HOUR_BEFORE: Final = f"({_FIVE_MINUTES}[1h:1m] offset 5m)"
+_USUAL: Final = f"avg_over_time{_HOUR_BEFORE}"
+# As in sql/questions/unusual_minutes.sql: what comes independently varies by the root of its mean, and counts are whole.
+_DEVIATION: Final = (
+    f"clamp_min(clamp_min(stddev_over_time{_HOUR_BEFORE}, scalar(sqrt({_USUAL}))), 1)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,15 @@ ALERTS: Final = (
         "of twenty messages one waits longer than {{ $value }} s for its task",
         "`signalbox trace` of a recent conversation says where: a long decision is the model, a long way before "
         "it the lag of the job.",
+    ),
+    Alert(
+        "UnusualTraffic",
+        f"abs({_FIVE_MINUTES} - {_USUAL}) / {_DEVIATION} > 3 and count_over_time{_HOUR_BEFORE} >= 10",
+        "5m",
+        "ticket",
+        "messages in five minutes are {{ $value }} deviations away from their last hour: far more, far fewer or none",
+        "`signalbox sql ask unusual_minutes` says which type, path, reason or status, with a conversation each; far fewer "
+        "or none mostly means that a source or sender is away.",
     ),
     Alert(
         "CheckpointsFail",

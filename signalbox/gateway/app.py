@@ -23,6 +23,7 @@ from signalbox.gateway import (
     dead_letters,
     decisions,
     events,
+    flow,
     health,
     metrics,
     openapi,
@@ -57,6 +58,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.waiting = asking.Waiting()
+    app.state.flow_health = flow.FlowHealth(parts)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     for each in (
         events,
@@ -67,6 +69,7 @@ def create_app(parts: Parts) -> FastAPI:
         registering,
         reviews,
         dead_letters,
+        flow,
         health,
         metrics,
     ):

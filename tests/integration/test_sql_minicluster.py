@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -246,6 +246,78 @@ def test_question_is_planned_with_the_columns_that_are_stated(
 
     assert columns_of(session.sql_query(query)) == stated(name)
     assert "Optimized" in session.explain_sql(query)
+
+
+def test_question_unusual_minutes_finds_the_one_that_is() -> None:
+    """Of steady, rising, young and unfinished flows none is listed, only the minute that breaks with its own flow's hour before."""
+    tables = environment(batch=True)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    first = now - timedelta(minutes=80)
+    counts = {
+        # 3 a minute, 5 in every tenth: usual 3.2 and deviation 0.6, under the floor of 1.8; 30 is 15 floors more.
+        ("messages", "brief"): [5 if minute % 10 == 9 else 3 for minute in range(60)] + [30, 3, 3],
+        # Never more or less than 1, then 2 and 3: without a floor under the deviation that is infinitely much.
+        ("decisions", "contract"): [1] * 60 + [2, 3],
+        # A burst without ten minutes before it.
+        ("dead_letters", "malformed"): [1] * 9 + [50],
+        # More by and by is what is usual then.
+        ("outcomes", "completed"): [10 + minute // 10 for minute in range(60)],
+    }
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for (view, name), each in counts.items():
+        rows[view] = [
+            (name, f"c-{minute}-{number:02}", first + timedelta(minutes=minute, seconds=number))
+            for minute, count in enumerate(each)
+            for number in range(count)
+        ]
+    # A minute that is not over, whenever this runs.
+    rows["messages"] += [
+        ("brief", f"late-{number}", now + timedelta(minutes=9)) for number in range(50)
+    ]
+    rows["decisions"] = [(*row, "writer") for row in rows["decisions"]]
+    # NONE is a flow of its own: 30 in a minute of 2, by the same path that others take too.
+    none = [2] * 12 + [30]
+    rows["decisions"] += [
+        ("model", f"n-{minute}-{number:02}", first + timedelta(minutes=minute), "NONE")
+        for minute, count in enumerate(none)
+        for number in range(count)
+    ]
+    rows["decisions"] += [
+        ("model", f"m-{minute}-{number:02}", first + timedelta(minutes=minute), "writer")
+        for minute, count in enumerate(none)
+        for number in range(40 - count)
+    ]
+    rows["dead_letters"] = [(*row, "key") for row in rows["dead_letters"]]
+    columns = {
+        "messages": ["type"],
+        "decisions": ["path"],
+        "dead_letters": ["reason"],
+        "outcomes": ["status"],
+    }
+    more = {"decisions": ["agent"], "dead_letters": ["record_key"]}
+    for view, own in columns.items():
+        names = [*own, "conversation_id", "record_time", *more.get(view, [])]
+        row_type = DataTypes.ROW(
+            [
+                DataTypes.FIELD(
+                    name,
+                    DataTypes.TIMESTAMP_LTZ(3) if name == "record_time" else DataTypes.STRING(),
+                )
+                for name in names
+            ]
+        )
+        tables.create_temporary_view(view, tables.from_elements(rows[view], row_type))
+
+    [query] = sql_files.statements(SETTINGS, "questions/unusual_minutes", mode="adhoc")
+    found = [
+        (start.replace(tzinfo=UTC), flow, number, float(usual), float(z), example)
+        for start, flow, number, usual, z, example in rows_of(tables, query)
+    ]
+
+    assert found == [
+        (first + timedelta(minutes=60), "message brief", 30, 3.2, 15.0, "c-60-00"),
+        (first + timedelta(minutes=12), "decision NONE", 30, 2.0, 19.8, "n-12-00"),
+    ]
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])

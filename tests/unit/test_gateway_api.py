@@ -542,6 +542,7 @@ ROUTES: list[tuple[str, str, frozenset[str]]] = [
     ("GET", "/decisions/m-1", frozenset({"read"})),
     ("GET", "/agents", frozenset({"read"})),
     ("GET", "/agents/ann/status", frozenset({"read"})),
+    ("GET", "/flow-health", frozenset({"read"})),
     ("GET", "/metrics", frozenset({"read"})),
     ("POST", "/agents/ann/register", frozenset({"define"})),
     ("GET", "/reviews", frozenset({"read"})),

@@ -65,6 +65,7 @@ def key(made: Parts, *scopes: str) -> str:
 
 
 PATHS = (
+    "flow",
     "conversations",
     "conversations/nobody",
     "lead",

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from signalbox import __version__
 from signalbox.cli.moments import duration
+from signalbox.contracts.record import from_epoch_ms
 from signalbox.gateway.access import CALLER
 from signalbox.gateway.pages.assets import asset_url
 from signalbox.gateway.problems import GatewayError, NoKeyError
@@ -40,6 +41,7 @@ MAX_PLACE_CHARS: Final = 2000
 _KEPT: Final = ("allow", "retry-after")
 NAVIGATION: Final = (
     ("live", "Live"),
+    ("flow", "Flow"),
     ("conversations", "Conversations"),
     ("inbox", "Inbox"),
     ("dead-letters", "Dead letters"),
@@ -199,6 +201,7 @@ def _environment() -> Environment:
         clock=clock,
         day_and_clock=day_and_clock,
         duration=duration,
+        from_epoch_ms=from_epoch_ms,
         pretty=pretty,
         path=path_of,
         without_empty=without_empty,

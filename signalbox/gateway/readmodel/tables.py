@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ from signalbox.errors import SignalboxError
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.schema import VERSION, open_to_read
 
+Answer = TypeVar("Answer")
 _log: Any = structlog.get_logger()
 
 
@@ -38,6 +39,11 @@ class Tables:
 
     def __init__(self, place: ReadModelPlace) -> None:
         self._place = place
+
+    def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Return what a question of another module finds, asked of one moment."""
+        with self._open() as connection:
+            return question(connection)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
