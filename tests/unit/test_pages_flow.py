@@ -94,7 +94,7 @@ async def test_the_live_page_leads_to_it_by_a_line_of_its_own(client: httpx.Asyn
     page = (await client.get("/ui/live")).text
     line = (await client.get("/ui/flow/line", headers=PART)).text
 
-    assert 'hx-get="/ui/flow/line" hx-trigger="load, every 10s"><a href="/ui/flow">Flow</a>' in page
+    assert 'hx-get="/ui/flow/line" hx-trigger="load, every 30s"><a href="/ui/flow">Flow</a>' in page
     assert (
         '<a href="/ui/flow">Flow <strong class="is-bad">0</strong> of 100</a> · 12 findings' in line
     )
