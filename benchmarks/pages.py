@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import httpx
 import kafka
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks import live_page
 from benchmarks.feeder import messages
 from benchmarks.figures import Result, quantile
 from benchmarks.gateway import takes_messages
@@ -44,6 +45,7 @@ SHOWN_RATE: Final = 40.0
 KEEPS_UP: Final = 1000.0
 DELAY_MS: Final = 300.0
 PAINT_MS: Final = 1000.0
+STALL_MS: Final = 100.0
 MAX_PAGE_KB: Final = 300.0
 PAGES: Final = (
     "live",
@@ -68,12 +70,14 @@ def measure() -> Result:
     result = Result(
         "The pages",
         notes=f"{STORED:,} conversations stored; {SHOWN} messages at {SHOWN_RATE:g}/s from their acknowledgement to the stream "
-        f"of the live page; each page opened {OPENED} times in Chromium.",
+        f"of the live page; each page opened {OPENED} times in Chromium. The live page is watched for {live_page.SECONDS} s at "
+        f"{live_page.RATE:g} messages/s, each with its decision and task.",
     )
     with tempfile.TemporaryDirectory(prefix="signalbox-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         broker = stack.enter_context(TemporaryBroker(folder / "broker"))
         settings = broker.settings(gateway={"port": ports.free_port()})
+        live_page.apply_fleet(broker)
         producer = _Producer(bootstrap_servers=broker.bootstrap_servers, linger_ms=5)
         stack.callback(producer.close)
         _write(producer, messages("stored", STORED, "b"))
@@ -92,9 +96,15 @@ def measure() -> Result:
         result.add("from the topic to the page, p50", quantile(delays, 0.5), "ms")
         result.add("from the topic to the page, p99", quantile(delays, 0.99), "ms", DELAY_MS)
         result.series["from the topic to the page, ms"] = delays
-        for page, painted_ms, kilobytes in _opened(settings.gateway.port):
-            result.add(f"/ui/{page}, first paint", painted_ms, "ms", PAINT_MS)
-            result.add(f"/ui/{page}, weight", kilobytes, "kB", MAX_PAGE_KB)
+        with _chromium() as browser:
+            for page, painted_ms, kilobytes in _opened(browser, settings.gateway.port):
+                result.add(f"/ui/{page}, first paint", painted_ms, "ms", PAINT_MS)
+                result.add(f"/ui/{page}, weight", kilobytes, "kB", MAX_PAGE_KB)
+            seen = live_page.watched(browser, settings.gateway.port, producer)
+        result.add("live page, messages a second that it says", seen.rate, "/s")
+        result.add("live page, p50 between frames", quantile(seen.gaps_ms, 0.5), "ms")
+        result.add("live page, p99 between frames", quantile(seen.gaps_ms, 0.99), "ms")
+        result.add("live page, longest without a frame", max(seen.gaps_ms), "ms", STALL_MS)
     return result
 
 
@@ -173,8 +183,8 @@ def _delays(port: int, producer: Any) -> list[float]:
     return [(there - sent) * 1000 for sent, there in zip(acknowledged, arrived, strict=True)]
 
 
-def _opened(port: int) -> Iterator[tuple[str, float, float]]:
-    """Yield each page with the median of its first paints (ms) and its weight (kB), everything that it loads included."""
+@contextmanager
+def _chromium() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         msg = "Chromium is not installed; `apt-get install chromium`"
@@ -182,17 +192,22 @@ def _opened(port: int) -> Iterator[tuple[str, float, float]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            for name in PAGES:
-                painted, weights = [], []
-                for _ in range(OPENED):
-                    # A context of its own has nothing in its cache.
-                    page = browser.new_context().new_page()
-                    weights.append(_weight_of(page, f"http://127.0.0.1:{port}/ui/{name}"))
-                    painted.append(_painted_ms(page))
-                    page.context.close()
-                yield name, quantile(painted, 0.5), max(weights)
+            yield browser
         finally:
             browser.close()
+
+
+def _opened(browser: Browser, port: int) -> Iterator[tuple[str, float, float]]:
+    """Yield each page with the median of its first paints (ms) and its weight (kB), everything that it loads included."""
+    for name in PAGES:
+        painted, weights = [], []
+        for _ in range(OPENED):
+            # A context of its own has nothing in its cache.
+            page = browser.new_context().new_page()
+            weights.append(_weight_of(page, f"http://127.0.0.1:{port}/ui/{name}"))
+            painted.append(_painted_ms(page))
+            page.context.close()
+        yield name, quantile(painted, 0.5), max(weights)
 
 
 def _painted_ms(page: Page) -> float:

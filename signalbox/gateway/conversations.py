@@ -40,9 +40,14 @@ def list_conversations(
     limit: Limit = 50,
     before: Before = None,
     status: Annotated[Status | None, Query(description="How it ended, or `open`.")] = None,
+    events: Annotated[
+        bool, Query(description="Also events of the orchestrator that nobody heard.")
+    ] = False,
 ) -> Response:
     """List conversations, the one that was spoken in last first."""
-    rows = parts_of(request).read_model.conversations(page_of(limit, before), status=status)
+    rows = parts_of(request).read_model.conversations(
+        page_of(limit, before), status=status, events=events
+    )
     following = next_of(len(rows), limit, rows[-1]["last_ms"], rows[-1]["id"]) if rows else None
     return answer({"conversations": [row_json(row) for row in rows], "next": following})
 

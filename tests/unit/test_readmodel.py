@@ -19,6 +19,7 @@ from connectors.memory import MemoryBroker
 from connectors.topic_reader import read_topics
 from signalbox.contracts.decision import Decision
 from signalbox.contracts.envelope import Envelope
+from signalbox.contracts.events import AgentLifecycle, new_event
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import from_epoch_ms
 from signalbox.definitions.fleet import ActiveSet, Fleet
@@ -192,6 +193,30 @@ def test_a_number_that_no_table_holds_changes_nothing(store: Store, episode: int
 
     assert store.offsets() == {("agent_outcomes", 0): 1, ("agent_messages", 0): 1}
     assert [row[0] for row in store.contents()["record"]] == ["agent_messages"]
+
+
+def test_an_event_that_nobody_heard_is_no_conversation_that_is_listed(tmp_path: Path) -> None:
+    """It would be open for ever; it is there where events are asked for, and where a subscriber had it."""
+    place = ReadModelPlace(tmp_path)
+    run = RecordedRun(FLEET)
+    data = AgentLifecycle(agent="alpha", instances=("1",), since=from_epoch_ms(T0))
+    for name in ("event-1", "event-2"):
+        run.send(new_event(name, "agent.lifecycle.joined", data, T0))
+    run.send(message("m-1", {"mail": 1}, conversation="event-3"))
+    heard = run.world.decisions[0].model_copy(
+        update={"conversation_id": "event-2", "message_id": "event-2", "path": "subscription"}
+    )
+    run.broker.producer().send("agent_decisions", key=b"event-2", value=heard.to_json())
+    with Store(place.current(), "") as store:
+        store.take(read_topics(run.broker, ["agent_messages", "agent_decisions"]))
+    model = ReadModel(place)
+
+    def listed(**more: Any) -> set[str]:
+        return {row["id"] for row in model.conversations(Page(10), **more)}
+
+    assert listed() == {"event-2", "event-3"}
+    assert listed(events=True) == {"event-1", "event-2", "event-3"}
+    assert "event-1" not in listed(status="open")
 
 
 def test_an_answer_counts_for_the_agent_that_had_the_task(store: Store) -> None:

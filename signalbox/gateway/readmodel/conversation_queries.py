@@ -10,10 +10,17 @@ import orjson
 
 from connectors.broker import Partition
 from signalbox.cli.facts import Fact
+from signalbox.contracts.events import EVENT_TYPES
+from signalbox.contracts.ids import EVENT_ID_PREFIX
 from signalbox.gateway.readmodel.tables import Page, Tables, before, facts_from
 
 MAX_FACTS: Final = 20_000
 """Of one conversation; its budgets keep it far below."""
+_NOT_AN_EVENT: Final = (
+    f"NOT (decisions = 0 AND id GLOB '{EVENT_ID_PREFIX}*' AND coalesce(began_type, '') IN ("
+    + ", ".join(f"'{kind}'" for kind in sorted(EVENT_TYPES))
+    + "))"
+)
 OPEN: Final = "open"
 """The status of a conversation without an outcome."""
 
@@ -94,9 +101,16 @@ class ConversationQueries(Tables):
             )
             return frozenset(row["id"] for row in rows)
 
-    def conversations(self, page: Page, *, status: str | None = None) -> list[dict[str, Any]]:
-        """Return conversations, the one that was spoken in last first; `status` is an outcome's, or `open`."""
+    def conversations(
+        self, page: Page, *, status: str | None = None, events: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return conversations, the one that was spoken in last first; `status` is an outcome's, or `open`.
+
+        With `events` also those that are an event of the orchestrator alone, which nobody heard: nothing ever ends them.
+        """
         wanted, values = before(page, "last_ms", "id")
+        if not events:
+            wanted.append(_NOT_AN_EVENT)
         if status is not None:
             wanted.append("status IS ?")
             values.append(None if status == OPEN else status)
