@@ -24,6 +24,7 @@ from signalbox.cli.screen import show_lines
 from signalbox.errors import UsageError
 from signalbox.local_stack.gateway import pages_url
 from signalbox.settings import Settings
+from signalbox.topics import INCOMING_LEADS
 from signalbox.workflows.loading import load_fleet
 
 app = typer.Typer()
@@ -56,7 +57,9 @@ def demo(
     if as_json:
         session.print_json(progress.as_json(seconds=watched.seconds))
     else:
-        around = _surroundings(settings, watched)
+        is_leads = any(seed.topic == INCOMING_LEADS for seed in seeds)
+        what = "leads" if is_leads else "conversations"
+        around = _surroundings(settings, watched, what)
         show_lines(summary(progress, around, seconds=watched.seconds))
     wrong = unexpected(seeds, progress)
     for line in wrong:
@@ -174,11 +177,12 @@ def _with_fleet(settings: Settings, fleet: str) -> Settings:
     return settings.model_copy(update={"fleets": (*settings.fleets, fleet)})
 
 
-def _surroundings(settings: Settings, watched: Watched) -> Surroundings:
+def _surroundings(settings: Settings, watched: Watched, what: str) -> Surroundings:
     outbox = settings.home / "outbox"
     mails = [p for p in outbox.rglob("*.eml") if p.stat().st_mtime >= watched.began_at - 1]
     is_embedded = settings.model.provider == "embedded"
     return Surroundings(
+        what=what,
         model=f"{settings.model.provider}/{settings.model.name or ''}",
         is_embedded=is_embedded,
         ollama_models=local_models() if is_embedded else (),

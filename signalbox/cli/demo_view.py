@@ -92,8 +92,9 @@ def event_line(fact: Fact, name: str, since_start_ms: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the summary tells of besides the leads."""
+    """What the summary tells of besides the outcomes. `what` is what was sent: `leads`, or `conversations` of another fleet."""
 
+    what: str
     model: str
     is_embedded: bool
     ollama_models: tuple[str, ...]
@@ -111,7 +112,7 @@ def summary(progress: Progress, around: Surroundings, *, seconds: float) -> Iter
     statuses = ", ".join(f"{number} {status}" for status, number in progress.outcomes.most_common())
     still = len(progress.rows) - progress.ended
     yield Line(
-        f"{progress.ended} of {len(progress.rows)} leads ended in {seconds:.1f} s: {statuses}",
+        f"{progress.ended} of {len(progress.rows)} {around.what} ended in {seconds:.1f} s: {statuses}",
         "bold",
     )
     if progress.reviews:

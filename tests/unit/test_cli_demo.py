@@ -291,6 +291,7 @@ def test_event_line_tells_decisions_and_outcomes_only():
 
 def around(**changes: object) -> Surroundings:
     values = {
+        "what": "leads",
         "model": "embedded",
         "is_embedded": True,
         "ollama_models": (),
@@ -301,6 +302,13 @@ def around(**changes: object) -> Surroundings:
         "is_other_model": False,
     }
     return Surroundings(**{**values, **changes})
+
+
+def test_summary_of_another_fleet_speaks_of_conversations():
+    """Orders and prompts are no leads."""
+    first = next(iter(summary(fold(FACTS), around(what="conversations"), seconds=2)))
+
+    assert first.text == "2 of 2 conversations ended in 2.0 s: 1 completed, 1 none"
 
 
 def test_summary_says_who_decided_and_what_to_do_next():
