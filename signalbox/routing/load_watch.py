@@ -11,16 +11,16 @@ from typing import Final
 
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.liveness import Load
+from signalbox.definitions.fleet import MAX_AGENTS
+from signalbox.routing.watch import MAX_INSTANCES, SILENT_AFTER_SECONDS
 
 _SOME: Final = 0.5
 """Of a task: what is left of less than that tells nothing."""
-SILENT_AFTER_MS: Final = 15_000
+SILENT_AFTER_MS: Final = int(SILENT_AFTER_SECONDS * 1000)
 """A process that says nothing for so long takes no work; whether its agent failed is for `watch` to say."""
 TELL_EVERY_MS: Final = 1_000
 HALF_LIFE_MS: Final = 300_000
 """What happened so long ago counts half: an agent that was mended is not avoided for ever."""
-MAX_AGENTS: Final = 2_000
-MAX_INSTANCES: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -41,12 +41,12 @@ class _Seen:
 
 
 class LoadWatch:
-    """What heartbeats with a `capability` say. `told` is what was last handed out."""
+    """What heartbeats with a `capability` say."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._told: Mapping[str, Load] = {}
-        self._told_at_ms = 0
+        self._looked_at_ms = 0
 
     def beat(self, beat: Heartbeat, now_ms: int) -> None:
         """Take a heartbeat that arrived now; one without a capability says that its agent shares no work."""
@@ -65,25 +65,29 @@ class LoadWatch:
         self._add(seen, None if before is None else before.last, beat, now_ms)
 
     def news(self, now_ms: int) -> Mapping[str, Load] | None:
-        """Return how everybody does, where it differs from what was told; at most once in `TELL_EVERY_MS`."""
-        if not (self._seen or self._told) or now_ms - self._told_at_ms < TELL_EVERY_MS:
+        """Return how everybody does, where it differs from what was told; looked at once in `TELL_EVERY_MS`, however often asked."""
+        if not (self._seen or self._told) or now_ms - self._looked_at_ms < TELL_EVERY_MS:
             return None
+        self._looked_at_ms = now_ms
         loads = {name: self._load(seen, now_ms) for name, seen in self._seen.items()}
         if loads == self._told:
             return None
-        self._told, self._told_at_ms = loads, now_ms
+        self._told = loads
         return loads
 
     @staticmethod
     def _add(seen: _Seen, before: Heartbeat | None, beat: Heartbeat, now_ms: int) -> None:
         fading = 0.5 ** (max(0, now_ms - seen.at_ms) / HALF_LIFE_MS)
         seen.at_ms = now_ms
-        # A process that began anew counts from 0 again; of one never heard before nobody knows when it did what.
-        began_anew = before is None or beat.handled < before.handled
-        old = beat if before is None else before
-        new = (beat.handled, beat.failed, beat.busy_ms or 0)
-        gone = (0, 0, 0) if before is not None and began_anew else _counts(old)
-        handled, failed, busy_ms = (max(0, now - then) for now, then in zip(new, gone, strict=True))
+        if before is None:
+            counted = _counts(beat)  # nobody knows when it did that
+        elif beat.handled < before.handled:
+            counted = (0, 0, 0)  # it began anew
+        else:
+            counted = _counts(before)
+        handled, failed, busy_ms = (
+            max(0, now - then) for now, then in zip(_counts(beat), counted, strict=True)
+        )
         seen.handled = seen.handled * fading + handled
         seen.failed = seen.failed * fading + failed
         seen.busy_ms = seen.busy_ms * fading + busy_ms

@@ -111,6 +111,18 @@ def test_load_is_told_when_it_changed_and_not_oftener_than_once_a_second() -> No
     assert watch.news(NOW + 3000) is None
 
 
+def test_load_is_looked_at_once_a_second_also_where_nothing_changed() -> None:
+    """Thousands of heartbeats a second ask whether there is news: a look that found none counts as one."""
+    watch = LoadWatch()
+    watch.beat(beat(active=5), NOW)
+    assert watch.news(NOW) is not None
+    assert watch.news(NOW + 1000) is None
+    watch.beat(beat(active=6), NOW + 1400)
+    assert watch.news(NOW + 1400) is None
+
+    assert watch.news(NOW + 2000) == {"ann": Load(0.6, 1.0, None)}
+
+
 def test_load_of_an_agent_that_shares_no_more_is_taken_back() -> None:
     """A heartbeat without a capability says that its definition names none now."""
     watch = LoadWatch()
