@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Lock
 from typing import Annotated, Final, cast
 
 from fastapi import APIRouter, Query, Request
@@ -15,6 +14,7 @@ from signalbox.flow.health import Health, assess, told
 from signalbox.flow.window import MINUTE_MS, FlowWindow, Span
 from signalbox.gateway.agents import instances_now
 from signalbox.gateway.flow_shapes import FlowHealthView
+from signalbox.gateway.kept import Kept
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.readmodel.flow import flow_window
 from signalbox.gateway.readmodel.minutes import MinuteCounts
@@ -22,7 +22,7 @@ from signalbox.gateway.routing import Reader, answer
 
 router: Final = APIRouter(tags=["gateway"])
 KEPT_SECONDS: Final = 5.0
-_REMEMBERED_SECONDS: Final = 60.0
+_SHOWN_SECONDS: Final = 60.0
 MAX_MINUTES: Final = 24 * 60
 Length = Annotated[
     int, Query(ge=1, le=MAX_MINUTES, description="How much of the past, in minutes.")
@@ -34,10 +34,9 @@ class FlowHealth:
 
     def __init__(self, parts: Parts, now: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
-        self._now = now
-        self._lock = Lock()
         self._counts = MinuteCounts()
-        self._kept: dict[int, tuple[float, FlowWindow, Health]] = {}
+        # Anybody may ask for any number of minutes.
+        self._kept = Kept(self._ask, KEPT_SECONDS, shown_seconds=_SHOWN_SECONDS, now=now)
 
     def get(self, minutes: int) -> tuple[FlowWindow, Health]:
         """Return the window of the last so many minutes, and how healthy it is.
@@ -45,30 +44,14 @@ class FlowHealth:
         Raises:
             NotReadyError: the read model is not there yet.
         """
-        kept = self._young().get(minutes)
-        if not self._lock.acquire(blocking=kept is None) and kept is not None:
-            # Somebody asks for new ones: nobody else needs to wait for what is seconds newer.
-            return kept[1:]
-        try:
-            kept = self._kept.get(minutes)
-            if kept is None or self._now() - kept[0] >= KEPT_SECONDS:
-                window = self._ask(minutes)
-                kept = (self._now(), window, assess(window))
-                # Anybody may ask for any number of minutes.
-                self._kept = {**self._young(), minutes: kept}
-            return kept[1:]
-        finally:
-            self._lock.release()
+        return self._kept.get(minutes)
 
-    def _young(self) -> dict[int, tuple[float, FlowWindow, Health]]:
-        since = self._now() - _REMEMBERED_SECONDS
-        return {minutes: kept for minutes, kept in self._kept.items() if kept[0] >= since}
-
-    def _ask(self, minutes: int) -> FlowWindow:
+    def _ask(self, minutes: int) -> tuple[FlowWindow, Health]:
         parts = self._parts
         span = Span.last(minutes * MINUTE_MS, to_epoch_ms(parts.now()))
         living = {name for name, beats in instances_now(parts).items() if beats}
-        return flow_window(parts.read_model, self._counts, span, living)
+        window = flow_window(parts.read_model, self._counts, span, living)
+        return window, assess(window)
 
 
 def flow_health_of(request: Request) -> FlowHealth:

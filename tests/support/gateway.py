@@ -27,6 +27,7 @@ from signalbox.gateway.readmodel.store import Store
 from signalbox.routing.rules import EnginePolicy
 from signalbox.settings import Settings
 from signalbox.topics import TOPICS, agent_tasks, full_name
+from tests.support.live_story import LiveStory
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 LOOPBACK = "127.0.0.1"
@@ -99,3 +100,10 @@ def caught_up(made: Parts, broker: Broker, prefix: str = "") -> None:
         tasks = [full_name(prefix, agent_tasks(name)) for name in store.agents()]
         there = [name for name in tasks if broker.log_reader().partitions(name)]
         store.take(read_topics(broker, there))
+
+
+def parts_of(folder: Path, story: LiveStory) -> Parts:
+    """Return parts over a story's broker and clock, whose read model has read everything up to now."""
+    made = parts(folder, story.as_broker(), now=story.now)
+    caught_up(made, story.broker)
+    return made

@@ -24,7 +24,7 @@ from signalbox.gateway.keys import SCOPES, add_key
 from signalbox.gateway.parts import Parts
 from signalbox.gateway.readmodel import queries, schema, tables
 from tests.support.fleets import message
-from tests.support.gateway import AT, caught_up, client_of, parts
+from tests.support.gateway import AT, caught_up, client_of, parts, parts_of
 from tests.support.live_story import LiveStory, live
 from tests.support.research_story import research
 from tests.support.waiting import parked
@@ -443,8 +443,7 @@ async def test_an_unknown_fleet_and_a_workflow_that_would_break_are_refused(
 async def test_ask_waits_for_the_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A prompt: the plan and the answer, as `signalbox ask --json` has them."""
     story = research(monkeypatch, tmp_path / "outbox")
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     async with client_of(made) as client, following(made, story):
         answer = await client.post("/ask", json={"prompt": "What is a signal box?"})
         empty = await client.post("/ask", json={"prompt": "  "})
@@ -479,8 +478,7 @@ async def test_ask_without_an_outcome_in_time_says_where_to_look(
     story: LiveStory, tmp_path: Path
 ) -> None:
     """504; the conversation goes on, and asked again under the same id it is the same one."""
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     question = {"type": "work.asked", "data": {"n": 1}, "id": "q-1", "timeout_seconds": 0.2}
     async with client_of(made) as client, following(made, story):
         answer = await client.post("/ask", json=question)
@@ -494,8 +492,7 @@ async def test_ask_of_any_message_returns_what_the_last_agent_said(
     story: LiveStory, tmp_path: Path
 ) -> None:
     """The outcome with it."""
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     async with client_of(made) as client, following(made, story):
         sent = {
             "type": "thing.asked",
@@ -564,8 +561,7 @@ BODIES: Mapping[str, Any] = {
 
 async def test_every_route_needs_its_scopes_and_no_others(story: LiveStory, tmp_path: Path) -> None:
     """A key without one of them is refused, whatever else it may; without any key nothing is told."""
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     keys = {scope: add_key(tmp_path / "keys.json", f"no-{scope}", set(SCOPES) - {scope}, AT) for scope in SCOPES}  # fmt: skip
     async with client_of(made, address="203.0.113.7", connected=False) as client:
         known = {
@@ -751,8 +747,7 @@ async def test_ask_again_under_its_id_after_the_answer_is_answered_the_same(
 ) -> None:
     """Whoever lost the connection asks again: it is the same message, though sent at another time."""
     story = research(monkeypatch, tmp_path / "outbox")
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     question = {"prompt": "What is a signal box?", "id": "q-1", "timeout_seconds": 20}
     async with client_of(made) as client, following(made, story):
         first = await client.post("/ask", json=question)
@@ -769,8 +764,7 @@ async def test_no_more_wait_for_answers_than_can_be_served(
 ) -> None:
     """429, before anything is sent; what waits takes nothing from the others."""
     monkeypatch.setattr(asking, "MAX_WAITING", 1)
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     question = {"type": "work.asked", "data": {"n": 1}, "timeout_seconds": 1}
     async with client_of(made) as client:
         both = [asyncio_task(client.post("/ask", json={**question, "id": f"q-{n}"})) for n in "12"]
@@ -786,8 +780,7 @@ async def test_who_waits_for_an_answer_reads_a_conversation_again_only_when_it_h
     story: LiveStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long conversation is not parsed ten times a second."""
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     reads: list[str] = []
     read = queries.ReadModel.facts
 

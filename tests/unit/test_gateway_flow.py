@@ -25,7 +25,7 @@ from signalbox.gateway.readmodel.minutes import MinuteCounts
 from signalbox.topics import agent_tasks
 from tests.support.fleets import message
 from tests.support.flow_story import END, MINUTE, flow_story
-from tests.support.gateway import caught_up, client_of, parts
+from tests.support.gateway import caught_up, client_of, parts, parts_of
 from tests.support.live_story import LiveStory
 from tests.support.recorded_run import RecordedRun, Wild
 from tests.support.story import T0
@@ -46,9 +46,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> LiveStory:
 
 @pytest.fixture
 def made(story: LiveStory, tmp_path: Path) -> Parts:
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
-    return made
+    return parts_of(tmp_path, story)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from signalbox.gateway.pages.flow_health import grade_of, shown
 from signalbox.gateway.parts import Parts
 from tests.support.fleets import message
 from tests.support.flow_story import END, MINUTE, flow_story
-from tests.support.gateway import caught_up, client_of, parts
+from tests.support.gateway import caught_up, client_of, parts_of
 from tests.support.live_story import LiveStory, live
 from tests.support.story import T0
 
@@ -35,9 +35,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> LiveStory:
 
 @pytest.fixture
 def made(story: LiveStory, tmp_path: Path) -> Parts:
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
-    return made
+    return parts_of(tmp_path, story)
 
 
 @pytest.fixture
@@ -105,8 +103,7 @@ async def test_a_quiet_system_is_said_to_be_quiet(
 ) -> None:
     """100 points and nothing happened."""
     story = live(monkeypatch, [], {})
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     async with client_of(made) as client:
         page = (await client.get("/ui/flow")).text
         line = (await client.get("/ui/flow/line")).text

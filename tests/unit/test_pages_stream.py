@@ -23,7 +23,7 @@ from signalbox.gateway.problems import TooManyRequestsError
 from signalbox.gateway.readmodel.place import ReadModelPlace
 from signalbox.gateway.readmodel.queries import Cursor, ReadModel, Tail
 from tests.support.fleets import message
-from tests.support.gateway import AT, caught_up, client_of, parts
+from tests.support.gateway import AT, caught_up, client_of, parts, parts_of
 from tests.support.live_story import LiveStory, live
 
 pytestmark = pytest.mark.anyio
@@ -203,8 +203,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(
 ) -> None:
     """It began with a key that may read; the next look finds none, and the answer is at its end."""
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
-    made = parts(tmp_path, story.as_broker(), now=story.now)
-    caught_up(made, story.broker)
+    made = parts_of(tmp_path, story)
     file = tmp_path / "keys.json"
     key = add_key(file, "eye", ["read"], AT)
     async with client_of(made) as client:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
 from typing import Any, Final
 
 from signalbox.contracts.heartbeat import Heartbeat
 from signalbox.contracts.record import to_epoch_ms
 from signalbox.gateway.agents import instances_now
+from signalbox.gateway.kept import Kept
 from signalbox.gateway.parts import Parts
 
 KEPT_SECONDS: Final = 2.0
@@ -22,25 +22,11 @@ class Levels:
 
     def __init__(self, parts: Parts, now: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
-        self._now = now
-        self._lock = Lock()
-        self._kept: tuple[float, dict[str, Any]] | None = None
+        self._kept = Kept[None, dict[str, Any]](lambda _: self._ask(), KEPT_SECONDS, now=now)
 
     def get(self) -> dict[str, Any]:
         """Return the levels, not older than `KEPT_SECONDS`; while somebody asks for new ones, those that were known before."""
-        kept = self._kept
-        if not self._lock.acquire(blocking=kept is None) and kept is not None:
-            # The job may be slow to answer, or stand still: every thread that pages are served by would wait for it.
-            return kept[1]
-        try:
-            kept = self._kept
-            if kept is None or self._now() - kept[0] >= KEPT_SECONDS:
-                levels = self._ask()
-                # From the answer on, or one that took longer than it is kept would be nobody else's.
-                kept = self._kept = (self._now(), levels)
-            return kept[1]
-        finally:
-            self._lock.release()
+        return self._kept.get(None)
 
     def _ask(self) -> dict[str, Any]:
         parts = self._parts
