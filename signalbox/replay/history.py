@@ -127,9 +127,8 @@ def _after(state: Before, stops: Stops, event: _Event, seen: Mapping[str, SeenMe
     tokens += sum(_spent(decision) for decision in event.decisions)
     after = replace(state, tokens=tokens, is_open=True)
     for decision in event.decisions:
-        if (
-            decision.data_from is not None
-        ):  # and when the task is given out again, it is the edited one
+        # The edit holds as well where the task is given out again.
+        if decision.data_from is not None:
             given = seen.get(decision.data_from)
         if decision.agent == NONE or (decision.message_id, decision.slot) in stops:
             continue

@@ -20,7 +20,7 @@ from signalbox.contracts.envelope import (
 from signalbox.contracts.events import is_event
 from signalbox.contracts.ids import seen_hash
 from signalbox.contracts.record import to_epoch_ms
-from signalbox.contracts.review import UnusableEditError, edited_data, resolver_of
+from signalbox.contracts.review import UnusableEditError, data_given, edited_data, resolver_of
 from signalbox.routing.candidates import definition_of
 from signalbox.routing.commands import Count, Resume, StorePending
 from signalbox.routing.decide import decide, target_problem
@@ -108,8 +108,7 @@ def escalate(turn: Turn, message: Envelope, agent: str, *, sequence: int | None)
 
     `sequence` is the message's number in durable state when it waited for its turn, None when it did not.
     """
-    inner = message.data.get("data")
-    parked = message.evolve(data=inner) if isinstance(inner, dict) else message
+    parked = message.evolve(data=data_given(message))
     if sequence is not None:
         turn.emit(StorePending(sequence, parked))  # what a person decides on is the task's data
     reason = f"{agent} asks for a person: {message.data.get('reason') or 'no reason given'}"

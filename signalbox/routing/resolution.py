@@ -6,7 +6,7 @@ from typing import Any
 
 from signalbox.contracts.decision import NONE
 from signalbox.contracts.envelope import Envelope
-from signalbox.routing.candidates import weigh
+from signalbox.routing.candidates import Weighed, weigh
 from signalbox.routing.decide import conclude, conclude_none, current_rules
 from signalbox.routing.state import InFlight
 from signalbox.routing.turn import Turn
@@ -41,7 +41,7 @@ def apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None
             **spent,
         )
     elif resolution.agent not in candidates.accepted:
-        _ask_person_again(turn, message, given, in_flight, resolution.agent)
+        _ask_person_again(turn, message, given, in_flight, candidates, resolution.agent)
     else:
         turn.release(in_flight.sequence)
         conclude(
@@ -58,13 +58,18 @@ def apply_resolution(turn: Turn, message: Envelope, in_flight: InFlight) -> None
 
 
 def _ask_person_again(
-    turn: Turn, message: Envelope, given: Envelope, in_flight: InFlight, agent: str
+    turn: Turn,
+    message: Envelope,
+    given: Envelope,
+    in_flight: InFlight,
+    candidates: Weighed,
+    agent: str,
 ) -> None:
-    """The chosen agent could not use the data: the question stays, about the message as it came."""
-    rules = current_rules(turn)
+    """The chosen agent could not use the data: the question stays, about the message as it came. `candidates` are of `given`."""
     told = "the data"
     if given is not message:
+        rules = candidates.rules
+        candidates = weigh(message.data, rules, None)
         told = f"the edited data ({', '.join(rules.agents[agent].contract.violations(given.data))})"
     problem = f"{agent} does not accept {told}; choose another agent or NONE"
-    candidates = weigh(message.data, rules, None)
     turn.park(message, candidates, problem, sender=in_flight.sender, sequence=in_flight.sequence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from signalbox.contracts.envelope import TASK_ESCALATED, TASK_FAILED, Envelope
+from signalbox.contracts.review import data_given
 from signalbox.routing.commands import Count
 from signalbox.routing.turn import Turn
 from signalbox.routing.workflow.approval import ask_person
@@ -75,12 +76,11 @@ def _escalated(turn: Turn, plan: Plan, step_id: str, agent: str, message: Envelo
     if turn.run.phase != "running" or turn.run.step(step_id).status != "running":
         attempt_failed(turn, plan, step_id, reason)
         return
-    inner = message.data.get("data")
     turn.evolve(workflow=turn.run.with_step(step_id, may_have_acted=True))
     ask_person(
         turn,
         step_id,
-        message.evolve(data=inner) if isinstance(inner, dict) else message,
+        message.evolve(data=data_given(message)),
         reason=reason,
         deadline_seconds=turn.policy.review.deadline_seconds,
         default="reject",

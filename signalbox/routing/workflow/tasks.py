@@ -74,8 +74,10 @@ def take_up(turn: Turn, view: View, step_id: str) -> None:
             default=approve.default,
         )
         return
-    given = step.given + 1
-    if _give(turn, view, step_id, spec.agent, data, slot("step", step_id, given)):
+    given, edited = step.given + 1, view.edited.get(step_id)
+    data_from = None if edited is None else edited.id
+    slot_ = slot("step", step_id, given)
+    if _give(turn, view, step_id, spec.agent, data, slot_, data_from=data_from):
         now = turn.run.step(step_id)
         turn.evolve(
             workflow=turn.run.with_step(
@@ -144,24 +146,37 @@ def undo(turn: Turn, view: View, step_id: str) -> None:
 
 
 def _give(
-    turn: Turn, view: View, step_id: str, agent: str, data: dict[str, Any], slot_: str
+    turn: Turn,
+    view: View,
+    step_id: str,
+    agent: str,
+    data: dict[str, Any],
+    slot_: str,
+    *,
+    data_from: str | None = None,
 ) -> bool:
     """Dispatch, unless the episode's budgets are spent: then the run stops. What undoes something is not refused by them."""
     stopped = check_budgets(turn.state, agent, turn.policy.budgets)
     if stopped is not None:
         stop(turn, stopped.status, stopped.detail)
         return False
-    task = _send(turn, view, agent, data, slot_, step_id)
+    task = _send(turn, view, agent, data, slot_, step_id, data_from=data_from)
     turn.evolve(workflow=turn.run.with_step(step_id, task=task))
     return True
 
 
 def _send(
-    turn: Turn, view: View, agent: str, data: dict[str, Any], slot_: str, step_id: str
+    turn: Turn,
+    view: View,
+    agent: str,
+    data: dict[str, Any],
+    slot_: str,
+    step_id: str,
+    *,
+    data_from: str | None = None,
 ) -> str:
     run, spec = turn.run, view.plan.step(step_id)
     before = run.step(step_id).detail
-    edited = view.edited.get(step_id) if slot_.startswith("step:") else None
     turn.record(
         view.start,
         slot=slot_,
@@ -170,7 +185,7 @@ def _send(
         reason=f"workflow {run.name}, {slot_}" + (f", after: {before}" if before else ""),
         candidates=None,
         definitions=view.plan.rules.digest,
-        data_from=None if edited is None else edited.id,
+        data_from=data_from,
     )
     task_id = send_task(
         turn,
